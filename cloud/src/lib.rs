@@ -1,0 +1,1 @@
+//! The receiver: webhooks in, durable buffer, streaming API out.

@@ -1,0 +1,1 @@
+//! The acceptance gate: cases, parties and reports that know only the wire.

@@ -1,0 +1,1 @@
+//! The local end: webhooks in from the stream, settlements out.

@@ -1,0 +1,1 @@
+//! The machine: webhooks, acknowledgements, ledgers, ports, configuration and graphs.

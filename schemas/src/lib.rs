@@ -1,0 +1,1 @@
+//! Everything promised to outsiders: configuration formats and the wire.

@@ -1,0 +1,6 @@
+//! The command line of Webhook Connect.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {}
