@@ -1,0 +1,302 @@
+//! The duty to report what became of a webhook, exactly once.
+//!
+//! An [`Ack`] belongs to a delivery, not to the webhook: whoever sends a webhook on makes a new duty for it, and settles
+//! the old one by what the new one reports. Three homes exist: a waiter (one request that waits for its answer), an
+//! entry of a [`Ledger`](crate::ledger::Ledger), and a branch of a split. Settling never waits.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::ledger::Entry;
+use crate::sync::{Arc, Mutex};
+
+/// Why a webhook was given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Nobody reported: a connection ended, a task stopped, a deadline passed.
+    Lost,
+    /// The destination cannot be reached, or asked to wait. Counts against the TTL only.
+    Unreachable,
+    /// The destination refused this webhook for now. Counts towards `max_deliveries`.
+    Failed,
+}
+
+impl Cause {
+    /// Returns the word used in logs, metrics and on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Unreachable => "unreachable",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A short text for people that says why; never a body, never a secret. At most [`Reason::MAX`] bytes are kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reason(std::sync::Arc<str>);
+
+impl Reason {
+    /// The longest reason that is kept, in bytes.
+    pub const MAX: usize = 512;
+
+    /// Keeps the front of `text`, cut at a character.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let mut end = text.len().min(Self::MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self(text[..end].into())
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// What a sender is told whose webhook was turned away before it entered the buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The text of `detail`: safe to show to anybody.
+    pub detail: &'static str,
+    /// The value of `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// What the log says beside it; never shown to the sender.
+    pub reason: Option<Reason>,
+}
+
+impl Answer {
+    /// Makes an answer without `Retry-After` or reason.
+    #[must_use]
+    pub fn new(status: u16, detail: &'static str) -> Self {
+        Self { status, detail, retry_after: None, reason: None }
+    }
+
+    /// Adds what the log says.
+    #[must_use]
+    pub fn because(mut self, reason: &str) -> Self {
+        self.reason = Some(Reason::new(reason));
+        self
+    }
+
+    /// Adds `Retry-After`.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+}
+
+/// What became of a webhook. A fan-out reports its most severe branch, in the order given here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The destination confirmed it.
+    Delivered,
+    /// Nobody settled it, or it may be tried again: after `delay`, because of `cause`.
+    Abandoned {
+        /// How long to wait before the next try; none leaves it to the buffer's own backoff.
+        delay: Option<Duration>,
+        /// Why.
+        cause: Cause,
+        /// Why, in words.
+        reason: Option<Reason>,
+    },
+    /// A destination rejected it for good: dead letters.
+    Failed {
+        /// Why, in words.
+        reason: Reason,
+    },
+    /// Turned away before it entered the buffer.
+    Refused {
+        /// What the sender is told.
+        answer: Answer,
+    },
+}
+
+impl Outcome {
+    /// What dropping an [`Ack`] reports.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self::Abandoned { delay: None, cause: Cause::Lost, reason: None }
+    }
+
+    /// Returns how bad this is, 0 for delivered: the outcome of a fan-out is its most severe branch.
+    #[must_use]
+    pub fn severity(&self) -> u8 {
+        match self {
+            Self::Delivered => 0,
+            Self::Abandoned { .. } => 1,
+            Self::Failed { .. } => 2,
+            Self::Refused { .. } => 3,
+        }
+    }
+}
+
+/// The duty to report one webhook's outcome, exactly once.
+///
+/// Dropping an `Ack` reports [`Outcome::lost`], so a forgotten webhook is redelivered rather than lost.
+#[must_use = "dropping an Ack reports the webhook as abandoned"]
+pub struct Ack(Option<Home>);
+
+enum Home {
+    Waiter(oneshot::Sender<Outcome>),
+    Entry(Entry),
+    Branch(Arc<Split>),
+}
+
+impl Ack {
+    /// Makes a duty whose report arrives at the returned receiver.
+    pub fn waiter() -> (Self, oneshot::Receiver<Outcome>) {
+        let (report, answer) = oneshot::channel();
+        (Self(Some(Home::Waiter(report))), answer)
+    }
+
+    pub(crate) fn entry(entry: Entry) -> Self {
+        Self(Some(Home::Entry(entry)))
+    }
+
+    /// Reports `outcome`. Never waits; a report that nobody waits for any more is dropped.
+    pub fn settle(mut self, outcome: Outcome) {
+        self.report(outcome);
+    }
+
+    /// Says that the webhook is still being worked on, which restarts its ACK deadline where there is one.
+    pub fn progress(&self) {
+        match &self.0 {
+            Some(Home::Entry(entry)) => entry.progress(),
+            Some(Home::Branch(split)) => split.progress(),
+            Some(Home::Waiter(_)) | None => {}
+        }
+    }
+
+    /// Makes `branches` duties out of one. The parent is settled with the most severe outcome once every branch has
+    /// reported. No branches report as abandoned.
+    pub fn split(self, branches: usize) -> Vec<Self> {
+        let state = State { parent: Some(self), left: branches, worst: Outcome::Delivered };
+        let split = Arc::new(Split(Mutex::new(state)));
+        (0..branches).map(|_| Self(Some(Home::Branch(Arc::clone(&split))))).collect()
+    }
+
+    fn report(&mut self, outcome: Outcome) {
+        match self.0.take() {
+            // The waiter may have gone away, which is its own business.
+            Some(Home::Waiter(report)) => drop(report.send(outcome)),
+            Some(Home::Entry(entry)) => entry.settle(outcome),
+            Some(Home::Branch(split)) => split.settle(outcome),
+            None => {}
+        }
+    }
+}
+
+impl Drop for Ack {
+    fn drop(&mut self) {
+        self.report(Outcome::lost());
+    }
+}
+
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Ack(open)" } else { "Ack(settled)" })
+    }
+}
+
+/// What the branches of one duty share.
+struct Split(Mutex<State>);
+
+struct State {
+    parent: Option<Ack>,
+    left: usize,
+    worst: Outcome,
+}
+
+impl Split {
+    fn settle(&self, outcome: Outcome) {
+        let done = {
+            let mut state = crate::sync::lock(&self.0);
+            if outcome.severity() > state.worst.severity() {
+                state.worst = outcome;
+            }
+            state.left -= 1;
+            if state.left == 0 { state.parent.take().map(|ack| (ack, state.worst.clone())) } else { None }
+        };
+        // Outside the lock: the parent may be a branch itself.
+        if let Some((parent, worst)) = done {
+            parent.settle(worst);
+        }
+    }
+
+    fn progress(&self) {
+        if let Some(parent) = &crate::sync::lock(&self.0).parent {
+            parent.progress();
+        }
+    }
+}
+
+#[cfg(all(test, not(webhook_connect_loom)))]
+mod tests {
+    use super::*;
+
+    fn failed(why: &str) -> Outcome {
+        Outcome::Failed { reason: Reason::new(why) }
+    }
+
+    #[test]
+    fn a_forgotten_webhook_is_abandoned() {
+        let (ack, mut answer) = Ack::waiter();
+        drop(ack);
+        assert_eq!(answer.try_recv(), Ok(Outcome::lost()));
+    }
+
+    #[test]
+    fn a_forgotten_branch_is_abandoned() {
+        let (ack, mut answer) = Ack::waiter();
+        let mut branches = ack.split(2);
+        branches.pop().unwrap().settle(Outcome::Delivered);
+        assert!(answer.try_recv().is_err(), "one branch is still out");
+        drop(branches);
+        assert_eq!(answer.try_recv(), Ok(Outcome::lost()));
+    }
+
+    #[test]
+    fn a_fan_out_reports_its_most_severe_branch() {
+        let (ack, mut answer) = Ack::waiter();
+        let [a, b, c] = <[Ack; 3]>::try_from(ack.split(3)).unwrap();
+        a.settle(failed("no such table"));
+        b.settle(Outcome::Delivered);
+        c.settle(Outcome::lost());
+        assert_eq!(answer.try_recv(), Ok(failed("no such table")));
+    }
+
+    #[test]
+    fn a_split_into_nothing_is_abandoned() {
+        let (ack, mut answer) = Ack::waiter();
+        assert!(ack.split(0).is_empty());
+        assert_eq!(answer.try_recv(), Ok(Outcome::lost()));
+    }
+
+    #[test]
+    fn a_reason_is_cut_at_a_character() {
+        let reason = Reason::new(&"é".repeat(400));
+        assert_eq!(reason.as_str().len(), Reason::MAX);
+    }
+}

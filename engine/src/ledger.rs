@@ -1,0 +1,261 @@
+//! Accounts of webhooks that were sent on and have not been reported yet, within a window.
+//!
+//! Whoever sends webhooks on opens an account. [`Ledger::open`] takes room in the window and gives the [`Ack`] that goes
+//! along; the report comes back through [`Ledger::settled`], which frees the room. The room lives inside the entry, so
+//! accounting and acknowledgement cannot drift apart.
+//!
+//! Reports are left in a mailbox by any thread and never wait. The mailbox holds at most one report and one sign of
+//! progress per open entry, so the window bounds it.
+
+use std::collections::HashSet;
+
+use tokio::sync::Notify;
+
+use crate::ack::{Ack, Outcome};
+use crate::sync::{Arc, Mutex, lock};
+
+/// A bound on what may be outstanding, in events and in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Webhooks.
+    pub events: usize,
+    /// Bytes, as [`Webhook::weight`](crate::webhook::Webhook::weight) counts them.
+    pub bytes: usize,
+}
+
+impl Window {
+    /// Returns the smaller of two windows in each measure.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self { events: self.events.min(other.events), bytes: self.bytes.min(other.bytes) }
+    }
+}
+
+/// Names one open entry of a ledger. Never used twice in the life of a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(u64);
+
+/// Webhooks that were sent on and have not been reported yet, each with what its owner wants to remember.
+pub struct Ledger<T> {
+    window: Window,
+    bytes: usize,
+    next: u64,
+    open: std::collections::HashMap<u64, (T, usize)>,
+    mailbox: Arc<Mailbox>,
+}
+
+/// What came back from the holders of the acks.
+#[derive(Debug)]
+pub struct Reports<T> {
+    /// Every settled entry, in the order of the reports.
+    pub settled: Vec<(Key, T, Outcome)>,
+    /// Entries whose holder said that it is still working.
+    pub progressed: Vec<Key>,
+}
+
+impl<T> Ledger<T> {
+    /// Makes an empty ledger.
+    #[must_use]
+    pub fn new(window: Window) -> Self {
+        Self { window, bytes: 0, next: 0, open: std::collections::HashMap::new(), mailbox: Arc::default() }
+    }
+
+    /// Returns true when a webhook of `bytes` may be sent on. One larger than the whole window passes when nothing
+    /// else is outstanding, so it cannot wedge.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.window.events > 0
+            && (self.open.is_empty()
+                || (self.open.len() < self.window.events && self.bytes.saturating_add(bytes) <= self.window.bytes))
+    }
+
+    /// Returns how much of the window is free.
+    #[must_use]
+    pub fn free(&self) -> Window {
+        Window {
+            events: self.window.events.saturating_sub(self.open.len()),
+            bytes: self.window.bytes.saturating_sub(self.bytes),
+        }
+    }
+
+    /// Opens an entry and gives the duty to report it. The caller asks [`Ledger::has_room`] first.
+    pub fn open(&mut self, bytes: usize, memo: T) -> (Key, Ack) {
+        let key = self.next;
+        self.next += 1;
+        self.bytes += bytes;
+        self.open.insert(key, (memo, bytes));
+        (Key(key), Ack::entry(Entry { key, mailbox: Arc::clone(&self.mailbox) }))
+    }
+
+    /// Waits until something was reported and returns all of it. Cancelling loses nothing.
+    pub async fn settled(&mut self) -> Reports<T> {
+        loop {
+            let reports = self.take();
+            if !reports.settled.is_empty() || !reports.progressed.is_empty() {
+                return reports;
+            }
+            self.mailbox.arrived.notified().await;
+        }
+    }
+
+    /// Returns what was reported since the last time, without waiting.
+    pub fn take(&mut self) -> Reports<T> {
+        let (settled, progressed) = self.mailbox.take();
+        let settled = settled
+            .into_iter()
+            .filter_map(|(key, outcome)| {
+                let (memo, bytes) = self.open.remove(&key)?;
+                self.bytes -= bytes;
+                Some((Key(key), memo, outcome))
+            })
+            .collect();
+        Reports { settled, progressed: progressed.into_iter().map(Key).collect() }
+    }
+
+    /// Returns what is remembered of an open entry.
+    pub fn memo(&mut self, key: Key) -> Option<&mut T> {
+        self.open.get_mut(&key.0).map(|(memo, _)| memo)
+    }
+
+    /// Changes the window. Room taken beyond a smaller one comes back as entries settle.
+    pub fn set_window(&mut self, window: Window) {
+        self.window = window;
+    }
+
+    /// Returns how many entries are open.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Returns how many bytes are outstanding.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns true when nothing is outstanding.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Ends the account and gives back what was still open. Late reports go nowhere.
+    pub fn close(&mut self) -> Vec<T> {
+        self.mailbox.take();
+        self.bytes = 0;
+        self.open.drain().map(|(_, (memo, _))| memo).collect()
+    }
+}
+
+impl<T> std::fmt::Debug for Ledger<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("open", &self.open.len()).field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// One open entry, as its ack holds it.
+pub(crate) struct Entry {
+    key: u64,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Entry {
+    pub(crate) fn settle(self, outcome: Outcome) {
+        self.mailbox.leave(self.key, outcome);
+    }
+
+    pub(crate) fn progress(&self) {
+        self.mailbox.touch(self.key);
+    }
+}
+
+/// Where reports are left. Its state waits nowhere; the wake-up stands apart from it.
+#[derive(Default)]
+struct Mailbox {
+    state: Mutex<State>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    settled: Vec<(u64, Outcome)>,
+    progressed: HashSet<u64>,
+}
+
+impl Mailbox {
+    fn leave(&self, key: u64, outcome: Outcome) {
+        let first = {
+            let mut state = lock(&self.state);
+            state.settled.push((key, outcome));
+            state.progressed.remove(&key);
+            state.settled.len() == 1
+        };
+        // Later reports find the wake-up of the first still standing.
+        if first {
+            self.arrived.notify_one();
+        }
+    }
+
+    fn touch(&self, key: u64) {
+        let mut state = lock(&self.state);
+        if state.progressed.insert(key) {
+            drop(state);
+            self.arrived.notify_one();
+        }
+    }
+
+    fn take(&self) -> (Vec<(u64, Outcome)>, Vec<u64>) {
+        let mut state = lock(&self.state);
+        (std::mem::take(&mut state.settled), state.progressed.drain().collect())
+    }
+}
+
+#[cfg(all(test, not(webhook_connect_loom)))]
+mod tests {
+    use super::*;
+
+    fn window(events: usize, bytes: usize) -> Window {
+        Window { events, bytes }
+    }
+
+    #[tokio::test]
+    async fn a_settled_entry_gives_its_room_back() {
+        let mut ledger = Ledger::new(window(1, 100));
+        let (key, ack) = ledger.open(10, "memo");
+        assert!(!ledger.has_room(1));
+        ack.settle(Outcome::Delivered);
+        let reports = ledger.settled().await;
+        assert_eq!(reports.settled, [(key, "memo", Outcome::Delivered)]);
+        assert!(ledger.has_room(1) && ledger.is_empty());
+    }
+
+    #[tokio::test]
+    async fn progress_is_told_once_and_dies_with_the_entry() {
+        let mut ledger = Ledger::new(window(2, 100));
+        let (key, ack) = ledger.open(1, ());
+        ack.progress();
+        ack.progress();
+        assert_eq!(ledger.settled().await.progressed, [key]);
+        ack.progress();
+        drop(ack);
+        let reports = ledger.settled().await;
+        assert_eq!((reports.settled.len(), reports.progressed.len()), (1, 0));
+    }
+
+    #[test]
+    fn one_webhook_larger_than_the_window_passes_alone() {
+        let mut ledger = Ledger::new(window(10, 100));
+        assert!(ledger.has_room(1_000));
+        let (_, ack) = ledger.open(1_000, ());
+        assert!(!ledger.has_room(1));
+        drop(ack);
+        ledger.take();
+        assert!(ledger.has_room(1));
+    }
+
+    #[test]
+    fn a_window_of_nothing_has_no_room() {
+        assert!(!Ledger::<()>::new(window(0, 100)).has_room(0));
+    }
+}
