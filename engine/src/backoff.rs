@@ -30,7 +30,11 @@ impl Backoff {
     pub fn bound(&self, tries: u32) -> Duration {
         let exponent = i32::try_from(tries.saturating_sub(1)).unwrap_or(i32::MAX);
         let seconds = self.initial.as_secs_f64() * self.multiplier.max(1.0).powi(exponent);
-        if seconds.is_finite() && seconds < self.max.as_secs_f64() { Duration::from_secs_f64(seconds) } else { self.max }
+        if seconds.is_finite() && seconds < self.max.as_secs_f64() {
+            Duration::from_secs_f64(seconds)
+        } else {
+            self.max
+        }
     }
 
     /// Draws the wait after `tries` failed tries in a row, evenly between zero and the bound.

@@ -64,7 +64,8 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
         let mut block = BytesMut::with_capacity(512);
         for (name, value) in headers {
             let (name, value) = (name.as_ref(), value.as_ref());
-            let (Ok(name_len), Ok(value_len)) = (u16::try_from(name.len()), u32::try_from(value.len())) else {
+            let (Ok(name_len), Ok(value_len)) = (u16::try_from(name.len()), u32::try_from(value.len()))
+            else {
                 continue;
             };
             if name.is_ascii() {

@@ -66,7 +66,8 @@ impl<T> Ledger<T> {
     pub fn has_room(&self, bytes: usize) -> bool {
         self.window.events > 0
             && (self.open.is_empty()
-                || (self.open.len() < self.window.events && self.bytes.saturating_add(bytes) <= self.window.bytes))
+                || (self.open.len() < self.window.events
+                    && self.bytes.saturating_add(bytes) <= self.window.bytes))
     }
 
     /// Returns how much of the window is free.
@@ -150,7 +151,10 @@ impl<T> Ledger<T> {
 
 impl<T> std::fmt::Debug for Ledger<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ledger").field("open", &self.open.len()).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Ledger")
+            .field("open", &self.open.len())
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The machine of Webhook Connect: no HTTP, no disk, no product names.
 //!
-//! Reading order: a [`webhook`] and the [`ack`] that goes with it; the [`ledger`] that accounts for both; how stages are
-//! joined ([`port`]) and what a stage is ([`kind`], [`store`]).
+//! Reading order: a [`webhook`] and the [`ack`] that goes with it; the [`ledger`] that accounts for both; what a stage
+//! is ([`kind`]), how stages are joined ([`port`], [`supply`]) and driven ([`drive`]); what a buffer promises ([`store`]).
 
 pub mod webhook;
 
@@ -12,5 +12,23 @@ pub mod record;
 pub mod ack;
 
 pub mod ledger;
+
+pub mod kind;
+
+pub mod port;
+
+pub mod supply;
+
+pub mod store;
+
+pub mod drive;
+
+pub mod failure;
+
+pub mod backoff;
+
+pub mod meter;
+
+pub mod config;
 
 mod sync;

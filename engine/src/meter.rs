@@ -92,7 +92,10 @@ impl Meter {
     #[must_use]
     pub fn counts(&self) -> Vec<(Metric, String, String, u64)> {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.iter().map(|((metric, (place, kind)), n)| (*metric, place.clone(), kind.clone(), n.get())).collect()
+        counters
+            .iter()
+            .map(|((metric, (place, kind)), n)| (*metric, place.clone(), kind.clone(), n.get()))
+            .collect()
     }
 }
 

@@ -165,7 +165,9 @@ mod tests {
 
     #[test]
     fn text_that_is_no_id_is_refused() {
-        for text in ["", "msg_", "msg_+1234567890123456789012345678901", "abc_00000000000000000000000000000000"] {
+        for text in
+            ["", "msg_", "msg_+1234567890123456789012345678901", "abc_00000000000000000000000000000000"]
+        {
             assert_eq!(text.parse::<Id>(), Err(NotAnId), "{text}");
         }
     }

@@ -1,1 +1,3 @@
 //! Everything promised to outsiders: configuration formats and the wire.
+
+pub mod wire;

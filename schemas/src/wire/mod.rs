@@ -1,0 +1,16 @@
+//! What travels between a receiver and a connector.
+
+pub mod frame;
+mod get;
+
+/// The WebSocket subprotocol of the native dialect.
+pub const SUBPROTOCOL: &str = "webhook-connect.v1";
+
+/// The header by which both ends say that they know our additions to the protocol.
+pub const VERSION_HEADER: &str = "webhook-connect-version";
+
+/// The value of [`VERSION_HEADER`].
+pub const VERSION: &str = "1";
+
+/// The largest native frame a receiver sends or takes: a record of a 10 MiB body with its head fits.
+pub const LARGEST_FRAME: usize = 12 * 1024 * 1024;
