@@ -57,7 +57,14 @@ impl<T> Ledger<T> {
     /// Makes an empty ledger.
     #[must_use]
     pub fn new(window: Window) -> Self {
-        Self { window, bytes: 0, next: 0, open: std::collections::HashMap::new(), mailbox: Arc::default() }
+        Self::ringing(window, Bell::default())
+    }
+
+    /// Makes an empty ledger that rings `bell` when something is reported, so that one owner of many ledgers waits once.
+    #[must_use]
+    pub fn ringing(window: Window, bell: Bell) -> Self {
+        let mailbox = Arc::new(Mailbox { state: Mutex::default(), bell });
+        Self { window, bytes: 0, next: 0, open: std::collections::HashMap::new(), mailbox }
     }
 
     /// Returns true when a webhook of `bytes` may be sent on. One larger than the whole window passes when nothing
@@ -95,7 +102,7 @@ impl<T> Ledger<T> {
             if !reports.settled.is_empty() || !reports.progressed.is_empty() {
                 return reports;
             }
-            self.mailbox.arrived.notified().await;
+            self.mailbox.bell.rung().await;
         }
     }
 
@@ -158,6 +165,17 @@ impl<T> std::fmt::Debug for Ledger<T> {
     }
 }
 
+/// Wakes the owner of one or many ledgers. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct Bell(std::sync::Arc<Notify>);
+
+impl Bell {
+    /// Waits until something was reported since the last time. Cancelling loses nothing.
+    pub async fn rung(&self) {
+        self.0.notified().await;
+    }
+}
+
 /// One open entry, as its ack holds it.
 pub(crate) struct Entry {
     key: u64,
@@ -175,10 +193,9 @@ impl Entry {
 }
 
 /// Where reports are left. Its state waits nowhere; the wake-up stands apart from it.
-#[derive(Default)]
 struct Mailbox {
     state: Mutex<State>,
-    arrived: Notify,
+    bell: Bell,
 }
 
 #[derive(Default)]
@@ -197,7 +214,7 @@ impl Mailbox {
         };
         // Later reports find the wake-up of the first still standing.
         if first {
-            self.arrived.notify_one();
+            self.bell.0.notify_one();
         }
     }
 
@@ -205,7 +222,7 @@ impl Mailbox {
         let mut state = lock(&self.state);
         if state.progressed.insert(key) {
             drop(state);
-            self.arrived.notify_one();
+            self.bell.0.notify_one();
         }
     }
 

@@ -19,6 +19,8 @@ pub mod port;
 
 pub mod supply;
 
+pub mod limits;
+
 pub mod store;
 
 pub mod drive;

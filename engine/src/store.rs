@@ -70,9 +70,18 @@ pub struct Stored {
     /// Its place in the channel.
     pub sequence: u64,
     /// Deliveries begun so far, as far as the store was told.
-    pub attempt: u32,
+    pub tries: Tries,
     /// The webhook; its transit is for the driver to fill.
     pub webhook: Webhook,
+}
+
+/// How often a webhook was handed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// Deliveries begun.
+    pub begun: u32,
+    /// Those of them that count towards `max_deliveries`: failed, lost or overdue ones.
+    pub counted: u32,
 }
 
 /// A webhook that waits for its time.
@@ -81,7 +90,7 @@ pub struct Deferred {
     /// Its place in the channel.
     pub sequence: u64,
     /// Deliveries begun so far.
-    pub attempt: u32,
+    pub tries: Tries,
     /// Not before this time; none means at once.
     pub until: Option<SystemTime>,
     /// When it was received.
@@ -132,12 +141,12 @@ pub enum Change {
         /// Its place in the channel.
         sequence: u64,
     },
-    /// It goes again: not before `until`, `attempt` deliveries having begun.
+    /// It goes again: not before `until`.
     Defer {
         /// Its place in the channel.
         sequence: u64,
         /// Deliveries begun so far.
-        attempt: u32,
+        tries: Tries,
         /// Not before this time; none means at once.
         until: Option<SystemTime>,
     },

@@ -181,7 +181,9 @@ impl Frame {
             }
             Self::Gap { missed, first, last } => {
                 out.put_u8(GAP);
-                [missed, first, last].map(|n| out.put_u64(*n));
+                for n in [missed, first, last] {
+                    out.put_u64(*n);
+                }
             }
             Self::Window(window) => {
                 out.put_u8(WINDOW);
