@@ -35,9 +35,25 @@ impl Cause {
     }
 }
 
+/// What a destination showed when it did not take a webhook, so that a retry can tell situations apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symptom {
+    /// No connection came about.
+    Connect,
+    /// The call was made, and no answer came: a timeout, or a connection that broke.
+    Silence,
+    /// It answered with this HTTP status.
+    Status(u16),
+}
+
 /// A short text for people that says why; never a body, never a secret. At most [`Reason::MAX`] bytes are kept.
+///
+/// Beside the text it may carry the [`Symptom`], which stays within the process.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Reason(std::sync::Arc<str>);
+pub struct Reason {
+    text: std::sync::Arc<str>,
+    symptom: Option<Symptom>,
+}
 
 impl Reason {
     /// The longest reason that is kept, in bytes.
@@ -50,25 +66,38 @@ impl Reason {
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        Self(text[..end].into())
+        Self { text: text[..end].into(), symptom: None }
+    }
+
+    /// Adds what the destination showed.
+    #[must_use]
+    pub fn showing(mut self, symptom: Symptom) -> Self {
+        self.symptom = Some(symptom);
+        self
     }
 
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Returns what the destination showed, when its sink told.
+    #[must_use]
+    pub fn symptom(&self) -> Option<Symptom> {
+        self.symptom
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self.text, f)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ack::{Cause, Outcome, Reason};
+use crate::ack::{Cause, Outcome, Reason, Symptom};
 
 /// Why a destination did not take a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,26 @@ impl Failure {
     #[must_use]
     pub fn permanent(reason: &str) -> Self {
         Self::Permanent { reason: Reason::new(reason) }
+    }
+
+    /// Adds what the destination showed.
+    #[must_use]
+    pub fn showing(self, symptom: Symptom) -> Self {
+        match self {
+            Self::Transient { cause, retry_after, reason } => {
+                Self::Transient { cause, retry_after, reason: reason.showing(symptom) }
+            }
+            Self::Permanent { reason } => Self::Permanent { reason: reason.showing(symptom) },
+        }
+    }
+
+    /// Adds how long the destination asked to wait; a permanent failure has no next time.
+    #[must_use]
+    pub fn retry_after(self, wait: Option<Duration>) -> Self {
+        match self {
+            Self::Transient { cause, reason, .. } => Self::Transient { cause, retry_after: wait, reason },
+            Self::Permanent { .. } => self,
+        }
     }
 }
 

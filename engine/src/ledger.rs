@@ -125,6 +125,11 @@ impl<T> Ledger<T> {
         self.open.get_mut(&key.0).map(|(memo, _)| memo)
     }
 
+    /// Walks what is remembered of every open entry, in no order.
+    pub fn memos(&self) -> impl Iterator<Item = &T> {
+        self.open.values().map(|(memo, _)| memo)
+    }
+
     /// Changes the window. Room taken beyond a smaller one comes back as entries settle.
     pub fn set_window(&mut self, window: Window) {
         self.window = window;
@@ -234,6 +239,8 @@ impl Mailbox {
 
 #[cfg(all(test, not(webhook_connect_loom)))]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn window(events: usize, bytes: usize) -> Window {
@@ -278,5 +285,136 @@ mod tests {
     #[test]
     fn a_window_of_nothing_has_no_room() {
         assert!(!Ledger::<()>::new(window(0, 100)).has_room(0));
+    }
+
+    /// One step of whoever uses a ledger.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Open(usize),
+        Settle(usize),
+        Forget(usize),
+        Progress(usize),
+        Window(usize, usize),
+        Take,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            4 => (0..60_usize).prop_map(Step::Open),
+            2 => any::<usize>().prop_map(Step::Settle),
+            1 => any::<usize>().prop_map(Step::Forget),
+            1 => any::<usize>().prop_map(Step::Progress),
+            1 => (0..8_usize, 0..150_usize).prop_map(|(events, bytes)| Step::Window(events, bytes)),
+            3 => Just(Step::Take),
+        ];
+        proptest::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        /// I3, against a plain list: what is open never exceeds the window it was opened under, in events and in bytes,
+        /// and every entry comes back once, with its own memo and the outcome it was settled with.
+        #[test]
+        fn a_ledger_accounts_like_a_list(steps in steps()) {
+            let (mut window, mut ledger) = (window(4, 100), Ledger::new(window(4, 100)));
+            // Open entries: memo, weight. Held acks: memo, ack. Reported and not taken yet: memo, outcome.
+            let mut open: Vec<(usize, usize)> = Vec::new();
+            let mut held: Vec<(usize, Ack)> = Vec::new();
+            let mut reported: Vec<(usize, Outcome)> = Vec::new();
+            for (memo, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Open(weight) => {
+                        let bytes: usize = open.iter().map(|(_, weight)| weight).sum();
+                        let fits = open.is_empty() || (open.len() < window.events && bytes + weight <= window.bytes);
+                        let room = window.events > 0 && fits;
+                        prop_assert_eq!(ledger.has_room(weight), room);
+                        if room {
+                            held.push((memo, ledger.open(weight, memo).1));
+                            open.push((memo, weight));
+                        }
+                    }
+                    Step::Settle(which) if !held.is_empty() => {
+                        let (memo, ack) = held.swap_remove(which % held.len());
+                        ack.settle(Outcome::Delivered);
+                        reported.push((memo, Outcome::Delivered));
+                    }
+                    Step::Forget(which) if !held.is_empty() => {
+                        let (memo, ack) = held.swap_remove(which % held.len());
+                        drop(ack);
+                        reported.push((memo, Outcome::lost()));
+                    }
+                    Step::Progress(which) if !held.is_empty() => held[which % held.len()].1.progress(),
+                    Step::Window(events, bytes) => {
+                        window = Window { events, bytes };
+                        ledger.set_window(window);
+                    }
+                    Step::Settle(_) | Step::Forget(_) | Step::Progress(_) => {}
+                    Step::Take => {
+                        let taken = ledger.take().settled.into_iter().map(|(_, memo, outcome)| (memo, outcome));
+                        prop_assert_eq!(taken.collect::<Vec<_>>(), std::mem::take(&mut reported));
+                        open.retain(|(memo, _)| held.iter().any(|(other, _)| other == memo));
+                    }
+                }
+                prop_assert_eq!(ledger.len(), open.len());
+                prop_assert_eq!(ledger.bytes(), open.iter().map(|(_, weight)| weight).sum::<usize>());
+            }
+        }
+    }
+}
+
+/// Run with `RUSTFLAGS="--cfg webhook_connect_loom"`; see `./test`.
+#[cfg(all(test, webhook_connect_loom))]
+mod interleavings {
+    use super::*;
+
+    const WINDOW: Window = Window { events: 2, bytes: 100 };
+
+    #[test]
+    fn two_holders_and_a_taker_lose_no_report() {
+        loom::model(|| {
+            let mut ledger = Ledger::new(WINDOW);
+            let (first, settled) = ledger.open(1, "settled");
+            let (second, dropped) = ledger.open(1, "dropped");
+            let settler = loom::thread::spawn(move || {
+                settled.progress();
+                settled.settle(Outcome::Delivered);
+            });
+            let dropper = loom::thread::spawn(move || drop(dropped));
+            let mut all = ledger.take().settled;
+            settler.join().unwrap();
+            dropper.join().unwrap();
+            all.extend(ledger.take().settled);
+            all.sort_by_key(|(key, ..)| *key);
+            let wanted = [(first, "settled", Outcome::Delivered), (second, "dropped", Outcome::lost())];
+            assert_eq!(all, wanted);
+            assert!(ledger.is_empty());
+        });
+    }
+
+    #[test]
+    fn branches_on_two_threads_report_their_parent_once() {
+        loom::model(|| {
+            let mut ledger = Ledger::new(WINDOW);
+            let (key, ack) = ledger.open(1, ());
+            let mut branches = ack.split(2);
+            let (one, other) = (branches.remove(0), branches.remove(0));
+            let dropper = loom::thread::spawn(move || drop(one));
+            other.progress();
+            other.settle(Outcome::Delivered);
+            dropper.join().unwrap();
+            assert_eq!(ledger.take().settled, [(key, (), Outcome::lost())]);
+        });
+    }
+
+    #[test]
+    fn a_closed_ledger_and_a_late_holder_agree() {
+        loom::model(|| {
+            let mut ledger = Ledger::new(WINDOW);
+            let (_, ack) = ledger.open(1, "memo");
+            let holder = loom::thread::spawn(move || ack.settle(Outcome::Delivered));
+            let reported = ledger.take().settled.len();
+            let left = ledger.close().len();
+            holder.join().unwrap();
+            assert_eq!(reported + left, 1);
+        });
     }
 }

@@ -1,7 +1,8 @@
 //! The machine of Webhook Connect: no HTTP, no disk, no product names.
 //!
 //! Reading order: a [`webhook`] and the [`ack`] that goes with it; the [`ledger`] that accounts for both; what a stage
-//! is ([`kind`]), how stages are joined ([`port`], [`supply`]) and driven ([`drive`]); what a buffer promises ([`store`]).
+//! is ([`kind`]), how stages are joined ([`port`], [`supply`]) and driven ([`drive`]); what a buffer promises ([`store`]);
+//! how documents ([`config`]) become a checked [`graph`] and that a running [`pipeline`].
 
 pub mod webhook;
 
@@ -32,5 +33,9 @@ pub mod backoff;
 pub mod meter;
 
 pub mod config;
+
+pub mod graph;
+
+pub mod pipeline;
 
 mod sync;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::{Faults, Pointer};
 use crate::ledger::Window;
 
 /// The bounds of one channel. Every key has a default; entries that feed one channel must agree.
@@ -72,6 +73,29 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Complains about every bound that cannot work, at the key below `at` that sets it.
+    pub fn check(&self, at: &Pointer, faults: &mut Faults) {
+        let wide = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let bounds = [
+            ("ttl_seconds", self.ttl_seconds, 31_536_000),
+            ("max_queue_size", self.max_queue_size, u64::MAX),
+            ("max_queue_bytes", self.max_queue_bytes, u64::MAX),
+            ("max_deliveries", u64::from(self.max_deliveries), u64::MAX),
+            ("ack_timeout_seconds", self.ack_timeout_seconds, 86_400),
+            ("max_in_flight", wide(self.max_in_flight), 100_000),
+            ("max_in_flight_bytes", wide(self.max_in_flight_bytes), u64::MAX),
+            ("max_connections", wide(self.max_connections), 10_000),
+            ("heartbeat_seconds", self.heartbeat_seconds, 60),
+        ];
+        for (key, value, most) in bounds {
+            if value < 1 {
+                faults.add(&at.child(key), "must be at least 1", None);
+            } else if value > most {
+                faults.add(&at.child(key), format!("must be at most {most}"), None);
+            }
+        }
+    }
+
     /// Returns how long a webhook may wait.
     #[must_use]
     pub fn ttl(&self) -> Duration {

@@ -55,6 +55,28 @@ impl Metric {
     }
 }
 
+impl Metric {
+    /// Returns what the metric counts.
+    #[must_use]
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::EdgeBlockedMicros => {
+                "Microseconds that senders waited at a full channel, by the stage behind it"
+            }
+            Self::Refused => "Webhooks that a gate turned away, by the stage behind it and by gate",
+            Self::Answers => "Requests answered, by status",
+            Self::Confirmed => "Deliveries that a destination confirmed, by stage",
+            Self::Unconfirmed => "Deliveries that a destination did not take, by stage and cause",
+            Self::Retries => "Tries repeated by a retry stage, by stage",
+            Self::Duplicates => "Webhooks not delivered again because they had been confirmed, by stage",
+            Self::Connections => "Connections made or accepted, by channel",
+            Self::NotUnderstood => "Messages of a peer that were not understood, by channel",
+            Self::StoreErrors => "Writes or reads of a store that failed, by channel",
+            Self::Limits => "Webhooks, requests or connections refused at a bound, by place and bound",
+        }
+    }
+}
+
 /// What the parts of one metric are told apart by: a place (stage, edge, channel) and a kind, either may be empty.
 type Labels = (String, String);
 

@@ -64,6 +64,12 @@ pub fn gated(next: &Out<Verified>, gates: Arc<[Arc<dyn DynGate>]>) -> Out<Unveri
     Out { gates, next: next.next.clone(), meter: next.meter.clone(), flow: PhantomData }
 }
 
+/// Joins what a flow stage gives up to a destination.
+#[must_use]
+pub fn exhausted(next: &Out<Verified>) -> Out<Exhausted> {
+    Out { gates: Arc::new([]), next: next.next.clone(), meter: next.meter.clone(), flow: PhantomData }
+}
+
 impl<F> Out<F> {
     /// Runs the gates and hands the event on, waiting while the next stage is full.
     ///

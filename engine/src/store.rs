@@ -4,6 +4,7 @@
 //! expires and when one is given up are the driver's business (`stages::buffer`).
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::webhook::Webhook;
@@ -53,6 +54,36 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns the figures of this moment, read in one snapshot.
     fn stats(&self) -> Stats;
+}
+
+impl<S: Store> Store for Arc<S> {
+    async fn append(&self, batch: Vec<Webhook>) -> Result<Vec<u64>, StoreError> {
+        S::append(self, batch).await
+    }
+
+    async fn read(&self, after: u64, limit: Limit) -> Result<Vec<Stored>, StoreError> {
+        S::read(self, after, limit).await
+    }
+
+    async fn load(&self, sequences: Vec<u64>) -> Result<Vec<Stored>, StoreError> {
+        S::load(self, sequences).await
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        S::commit(self, changes).await
+    }
+
+    async fn deferred(&self) -> Result<Vec<Deferred>, StoreError> {
+        S::deferred(self).await
+    }
+
+    async fn parked(&self, after: u64, max: usize) -> Result<Vec<Parked>, StoreError> {
+        S::parked(self, after, max).await
+    }
+
+    fn stats(&self) -> Stats {
+        S::stats(self)
+    }
 }
 
 /// How much to read at once.

@@ -1,16 +1,22 @@
 //! Configuration as a tree, with pointers, faults and secrets.
+//!
+//! A [`Document`] is read as a tree first; `{$VAR}` is resolved in its text leaves; each subtree is parsed by the struct it
+//! belongs to. Every complaint is a [`Fault`] with a JSON pointer, and all of them are told together.
 
-/// One place of a configuration document.
-#[derive(Clone, Debug)]
-pub struct Node {}
+mod decode;
+mod document;
+mod fault;
+mod locate;
+mod node;
+mod pointer;
+mod resolve;
+mod secret;
+mod suggest;
 
-/// Every complaint about a configuration.
-#[derive(Debug, Default)]
-pub struct Faults {}
-
-impl Node {
-    /// Parses.
-    pub fn parse<T: serde::de::DeserializeOwned>(&self, _faults: &mut Faults) -> Option<T> {
-        None
-    }
-}
+pub use document::Document;
+pub use fault::{Fault, Faults};
+pub use node::Node;
+pub use pointer::Pointer;
+pub use resolve::{Environment, Lookup};
+pub use secret::Secret;
+pub use suggest::suggest;

@@ -1,0 +1,88 @@
+//! Complaints about a configuration, collected and told together.
+
+use super::Pointer;
+use super::locate::line_of;
+
+/// One complaint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub at: Pointer,
+    /// What is wrong, in the user's words.
+    pub problem: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// Every complaint about a configuration. Faults refuse it; warnings do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+}
+
+impl Faults {
+    /// Adds a fault.
+    pub fn add(&mut self, at: &Pointer, problem: impl Into<String>, help: Option<String>) {
+        self.faults.push(Fault { at: at.clone(), problem: problem.into(), help });
+    }
+
+    /// Adds something that deserves a look and refuses nothing.
+    pub fn warn(&mut self, at: &Pointer, problem: impl Into<String>) {
+        self.warnings.push(Fault { at: at.clone(), problem: problem.into(), help: None });
+    }
+
+    /// Returns how many faults there are; warnings do not count.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.faults.len()
+    }
+
+    /// Returns true when nothing refuses the configuration.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Returns the faults in the order they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.iter()
+    }
+
+    /// Returns the warnings in the order they were found.
+    pub fn warnings(&self) -> impl Iterator<Item = &Fault> {
+        self.warnings.iter()
+    }
+
+    /// Renders the faults for people: the file, how many, then one line each with pointer, line number and problem.
+    #[must_use]
+    pub fn render(&self, file: &str, source: &str) -> String {
+        let mut rows: Vec<_> = self.faults.iter().map(|fault| (line_of(source, &fault.at), fault)).collect();
+        rows.sort_by_key(|(line, _)| *line);
+        let width = rows.iter().map(|(_, fault)| fault.at.to_string().len()).max().unwrap_or(0);
+        let problems = if rows.len() == 1 { "problem" } else { "problems" };
+        let mut text = format!("{file}: {} {problems}\n", rows.len());
+        for (line, Fault { at, problem, help }) in rows {
+            let help = help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+            text += &format!("  {:width$}  line {line:<5} {problem}{help}\n", at.to_string());
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_told_in_the_order_of_the_file_with_their_lines() {
+        let source = "{\n  \"a\": {\n    \"b\": 1\n  },\n  \"c\": 2\n}";
+        let mut faults = Faults::default();
+        faults.add(&Pointer::root().child("c"), "is too small", None);
+        faults.add(&Pointer::root().child("a").child("b"), "is odd", Some("try 2".to_owned()));
+        faults.warn(&Pointer::root(), "not told here");
+        let wanted =
+            "x.json: 2 problems\n  /a/b  line 3     is odd; try 2\n  /c    line 5     is too small\n";
+        assert_eq!(faults.render("x.json", source), wanted);
+    }
+}

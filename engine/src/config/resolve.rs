@@ -1,0 +1,112 @@
+//! `{$NAME}` and `{$NAME:default}` in text leaves.
+//!
+//! Resolving happens after parsing, so a value that holds a quote cannot change the document's structure.
+
+use serde_json::Value;
+
+use super::{Faults, Pointer};
+
+/// Where the values of variables come from.
+pub trait Lookup {
+    /// Returns the value of the variable `name`, if it is set.
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+/// The environment of the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Environment;
+
+impl Lookup for Environment {
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+impl<F: Fn(&str) -> Option<String>> Lookup for F {
+    fn get(&self, name: &str) -> Option<String> {
+        self(name)
+    }
+}
+
+/// Resolves every text leaf of `value` in place, complaining about variables that are not set and have no default.
+pub(super) fn resolve(value: &mut Value, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faults) {
+    match value {
+        Value::String(text) if text.contains("{$") => *text = resolve_text(text, at, lookup, faults),
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                resolve(item, &at.index(index), lookup, faults);
+            }
+        }
+        Value::Object(members) => {
+            for (key, member) in members.iter_mut() {
+                resolve(member, &at.child(key), lookup, faults);
+            }
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn resolve_text(text: &str, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faults) -> String {
+    let (mut resolved, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(begins) = rest.find("{$") {
+        let (before, variable) = rest.split_at(begins);
+        resolved.push_str(before);
+        let Some((name, default, after)) = parse(variable) else {
+            // Not a variable: the text stays as it is.
+            resolved.push_str("{$");
+            rest = &variable[2..];
+            continue;
+        };
+        match lookup.get(name).or_else(|| default.map(str::to_owned)) {
+            Some(value) => resolved.push_str(&value),
+            None => {
+                // The text stays as it is, so that nobody complains about an empty one as well.
+                resolved.push_str(&variable[..variable.len() - after.len()]);
+                let help = format!("set it, or give a default: {{${name}:default}}");
+                faults.add(at, format!("environment variable {name} is not set"), Some(help));
+            }
+        }
+        rest = after;
+    }
+    resolved.push_str(rest);
+    resolved
+}
+
+/// Parts `{$NAME:default}rest` into name, default and rest.
+fn parse(text: &str) -> Option<(&str, Option<&str>, &str)> {
+    let (inside, rest) = text.strip_prefix("{$")?.split_once('}')?;
+    let (name, default) = match inside.split_once(':') {
+        Some((name, default)) => (name, Some(default)),
+        None => (inside, None),
+    };
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_name.then_some((name, default, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lookup(name: &str) -> Option<String> {
+        (name == "HOST").then(|| "a\"b".to_owned())
+    }
+
+    #[test]
+    fn variables_are_replaced_wherever_they_stand_in_a_text() {
+        let mut value = json!({"url": "x {$HOST}/{$PORT:80} {$ no}", "list": ["{$NONE:}"], "n": 1});
+        let mut faults = Faults::default();
+        resolve(&mut value, &Pointer::root(), &lookup, &mut faults);
+        assert_eq!(value, json!({"url": "x a\"b/80 {$ no}", "list": [""], "n": 1}));
+        assert!(faults.is_empty());
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_a_fault_at_its_leaf() {
+        let mut faults = Faults::default();
+        resolve(&mut json!({"a": ["{$GONE}"]}), &Pointer::root(), &lookup, &mut faults);
+        let told: Vec<_> = faults.iter().map(|fault| (fault.at.to_string(), fault.problem.clone())).collect();
+        assert_eq!(told, [("/a/0".to_owned(), "environment variable GONE is not set".to_owned())]);
+    }
+}

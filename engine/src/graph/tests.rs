@@ -1,0 +1,172 @@
+//! What the check lets pass and what it refuses, over kinds that do nothing.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::check::check;
+use super::draft::{Draft, From, Port};
+use crate::ack::Answer;
+use crate::config::{Faults, Node, Pointer};
+use crate::kind::{Build, Context, Gate, Kind, OpenError, Role, Stage};
+use crate::webhook::Webhook;
+
+macro_rules! stages {
+    ($($kind:ident $name:literal $role:expr;)*) => {
+        $(#[derive(Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        struct $kind {}
+
+        impl Build for $kind {
+            const NAME: &'static str = $name;
+            const ROLE: Role = $role;
+
+            async fn open(self, _cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
+                Err(OpenError { what: "these are only checked".to_owned(), help: None })
+            }
+        })*
+    };
+}
+
+stages! {
+    Receive "receive" Role::Receive;
+    Subscribe "subscribe" Role::Subscribe;
+    Buffer "buffer" Role::Buffer;
+    Outlet "outlet" Role::Outlet;
+    Retry "retry" Role::Flow;
+    Log "log" Role::Destination;
+}
+
+macro_rules! gates {
+    ($($kind:ident $name:literal $proves:literal;)*) => {
+        $(#[derive(Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        struct $kind {}
+
+        impl Gate for $kind {
+            const NAME: &'static str = $name;
+            const PROVES_SENDER: bool = $proves;
+
+            async fn admit(&self, _webhook: &Webhook) -> Result<(), Answer> {
+                Ok(())
+            }
+        })*
+    };
+}
+
+gates! {
+    Hmac "hmac" true;
+    Shape "shape" false;
+}
+
+fn kinds() -> [Kind; 8] {
+    [
+        Kind::stage::<Receive>(),
+        Kind::stage::<Subscribe>(),
+        Kind::stage::<Buffer>(),
+        Kind::stage::<Outlet>(),
+        Kind::stage::<Retry>(),
+        Kind::stage::<Log>().with_aliases(&["print"]),
+        Kind::gate::<Hmac>(),
+        Kind::gate::<Shape>(),
+    ]
+}
+
+/// Reads `name: module < source, source.exhausted`.
+fn draft(text: &str) -> Draft {
+    let (name, rest) = text.split_once(": ").unwrap();
+    let (module, from) = rest.split_once(" < ").unwrap_or((rest, ""));
+    let from = from.split(", ").filter(|part| !part.is_empty()).map(|part| match part.split_once('.') {
+        Some((stage, _)) => From { stage: stage.to_owned(), port: Port::Exhausted },
+        None => From::out(part),
+    });
+    let at = Pointer::root().child(name);
+    let settings = Node::new(json!({}), at.clone());
+    Draft { name: name.to_owned(), module: module.to_owned(), settings, at, from: from.collect() }
+}
+
+/// Checks a graph and returns its pipelines, each as the names of its running stages, or the faults.
+fn checked(drafts: &[&str]) -> Result<Vec<Vec<String>>, Vec<String>> {
+    let mut faults = Faults::default();
+    let plans = check(drafts.iter().map(|text| draft(text)).collect(), &kinds(), &mut faults);
+    match plans {
+        Some(plans) => {
+            assert!(faults.is_empty());
+            Ok(plans.iter().map(|plan| plan.stages().map(str::to_owned).collect()).collect())
+        }
+        None => Err(faults.iter().map(|fault| format!("{} {}", fault.at, fault.problem)).collect()),
+    }
+}
+
+fn refused(drafts: &[&str], wanted: &[&str]) {
+    let faults = checked(drafts).unwrap_err();
+    for wanted in wanted {
+        assert!(faults.iter().any(|fault| fault.contains(wanted)), "wanted {wanted:?} among {faults:#?}");
+    }
+}
+
+#[test]
+fn what_is_joined_becomes_one_pipeline_with_its_gates_fused() {
+    let drafts = [
+        "a: receive",
+        "a.shape: shape < a",
+        "a.hmac: hmac < a.shape",
+        "b: receive",
+        "b.hmac: hmac < b",
+        "buffer: buffer < a_hmac, b_hmac",
+        "out: outlet < buffer",
+        "s: subscribe",
+        "r: retry < s",
+        "l: print < r",
+        "dead: log < r.exhausted",
+    ];
+    let drafts = drafts.map(|text| text.replace("a.", "a_").replace("b.", "b_"));
+    let drafts: Vec<&str> = drafts.iter().map(String::as_str).collect();
+    let pipelines = checked(&drafts).unwrap();
+    assert_eq!(pipelines, [vec!["a", "b", "buffer", "out"], vec!["s", "r", "l", "dead"]]);
+}
+
+#[test]
+fn a_buffer_behind_a_source_that_nobody_vouches_for_is_refused() {
+    refused(
+        &["a: receive", "g: shape < a", "buffer: buffer < g", "out: outlet < buffer"],
+        &["/g nothing proves who sends what `g` brings"],
+    );
+}
+
+#[test]
+fn a_stage_whose_webhooks_go_nowhere_is_refused() {
+    refused(&["s: subscribe", "r: retry < s"], &["/r nothing takes the webhooks of `r`"]);
+    refused(&["a: receive", "g: hmac < a", "b: buffer < g"], &["/b nothing takes the webhooks of `b`"]);
+}
+
+#[test]
+fn a_fork_without_a_stage_for_it_is_refused() {
+    refused(&["s: subscribe", "x: log < s", "y: log < s"], &["/s 2 stages take the webhooks of `s`"]);
+}
+
+#[test]
+fn wires_that_join_what_does_not_fit_are_refused() {
+    refused(&["a: receive", "l: log < a"], &["/l `l` cannot take webhooks from `a`"]);
+    refused(&["s: subscribe", "b: buffer < s", "o: outlet < b"], &["/b `b` cannot take webhooks from `s`"]);
+    refused(&["l: log"], &["/l `l` must take webhooks from something"]);
+    refused(&["l: log < nobody"], &["/l no stage is called `nobody`"]);
+    refused(&["s: subscribe", "l: log < s", "l: log < s"], &["two stages are called `l`"]);
+}
+
+#[test]
+fn a_loop_is_refused() {
+    refused(&["r: retry < q", "q: retry < r"], &["/r `r` is part of a loop", "/q `q` is part of a loop"]);
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let mut wrong = draft("l: kafak < s");
+    wrong.settings = Node::new(json!({ "x": 1 }), wrong.at.clone());
+    let mut extra = draft("s: subscribe");
+    extra.settings = Node::new(json!({ "x": 1 }), extra.at.clone());
+    let mut faults = Faults::default();
+    assert!(check(vec![extra, wrong, draft("o: outlet")], &kinds(), &mut faults).is_none());
+    let told: Vec<_> = faults.iter().map(|fault| fault.at.to_string()).collect();
+    assert_eq!(told, ["/l/module", "/s/x", "/o"]);
+}
