@@ -1,1 +1,23 @@
 //! What a pipeline can be made of: gates, buffers, flow stages and destinations.
+//!
+//! [`registry`] is the list of all of them. The rest are folders of one file per stage, each with its settings, its
+//! manual and its behaviour.
+
+pub mod registry;
+
+mod auth;
+
+mod gate;
+
+mod buffer;
+
+mod flow;
+
+mod sink;
+
+mod http;
+
+mod timestamp;
+
+#[cfg(test)]
+mod testing;

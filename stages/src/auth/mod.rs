@@ -1,0 +1,27 @@
+//! Gates that ask who the sender is.
+//!
+//! Each reads the value of the key with its name in a webhook's entry. What the sender is told is the same for every
+//! refusal; the reason is for the log.
+
+pub(crate) mod authorization;
+pub(crate) mod hmac;
+pub(crate) mod open;
+
+use engine::ack::Answer;
+use engine::webhook::Webhook;
+
+/// Refuses a sender that did not prove who it is.
+fn unauthorized(reason: &str) -> Answer {
+    Answer::new(401, "Unauthorized").because(reason)
+}
+
+/// Returns the value of `name`; of repeated headers the last counts.
+fn last<'a>(webhook: &'a Webhook, name: &str) -> Option<&'a [u8]> {
+    webhook
+        .head
+        .headers
+        .iter()
+        .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+        .last()
+        .map(|(_, value)| value)
+}

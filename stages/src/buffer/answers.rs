@@ -1,0 +1,54 @@
+//! What a buffer answers to those who hold its supply.
+
+use std::sync::Arc;
+
+use engine::ack::Outcome;
+use engine::store::Store;
+use engine::supply::{Figures, Request};
+use engine::webhook::Id;
+use tracing::{debug, info};
+
+use super::driver::Driver;
+use super::tracked::Place;
+
+impl<S: Store> Driver<S> {
+    pub(super) fn answer(&mut self, request: Request) {
+        match request {
+            Request::Attach { session, window, events } => {
+                info!(channel = %self.channel, session, "a session began");
+                self.sessions.attach(session, window, events);
+            }
+            Request::Settle { id, outcome, known } => {
+                if known.send(self.settle_by_id(id, outcome)).is_err() {
+                    debug!(%id, "who settled the webhook has gone away");
+                }
+            }
+            Request::Figures(answer) => drop(answer.send(self.figures())),
+            Request::Parked { after, max, found } => {
+                let store = Arc::clone(&self.store);
+                tokio::spawn(async move { drop(found.send(store.parked(after, max).await)) });
+            }
+        }
+    }
+
+    fn settle_by_id(&mut self, id: Id, outcome: Outcome) -> bool {
+        let Some(sequence) = self.tracked.find(id) else { return false };
+        let flying = self.tracked.place(sequence) == Some(Place::Flying);
+        let parked = self.tracked.place(sequence) == Some(Place::Parked);
+        match outcome {
+            // Somebody else holds it now, or it was given up: only the fact of delivery counts.
+            Outcome::Abandoned { .. } if flying || parked => {}
+            outcome => self.conclude(sequence, outcome),
+        }
+        true
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            stats: self.store.stats(),
+            in_flight: self.tracked.flying(),
+            sessions: self.sessions.len() as u64,
+            oldest: self.fresh.front().map(|stored| stored.webhook.head.received),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The loop of a buffer: what frees resources first, new work last.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytestring::ByteString;
+use engine::kind::{Context, StageError};
+use engine::limits::Limits;
+use engine::meter::{Counter, Metric};
+use engine::port::{In, Verified};
+use engine::store::{Store, StoreError, Stored};
+use engine::supply::Demand;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::Buffer;
+use super::changes::Changes;
+use super::episode::Episode;
+use super::intake::{self, Intake, Taken};
+use super::reading::Reading;
+use super::sessions::{SessionId, Sessions};
+use super::tracked::Tracked;
+
+/// Drives one channel's buffer.
+pub(super) struct Driver<S> {
+    pub(super) channel: ByteString,
+    pub(super) limits: Limits,
+    pub(super) store: Arc<S>,
+    pub(super) cx: Context,
+    pub(super) intake: Intake<S>,
+    pub(super) changes: Changes<S>,
+    pub(super) reading: Reading<S>,
+    pub(super) sessions: Sessions,
+    pub(super) tracked: Tracked,
+    /// Fresh webhooks read ahead, in order.
+    pub(super) fresh: VecDeque<Stored>,
+    /// Webhooks that are due again and were read.
+    pub(super) again: VecDeque<Stored>,
+    /// Nothing fresh up to here is left unread.
+    pub(super) cursor: u64,
+    /// When flights become overdue, in the order they began or last showed progress.
+    pub(super) deadlines: VecDeque<(Instant, SessionId, engine::ledger::Key)>,
+    /// How many of the oldest must still go to make room.
+    pub(super) displaced: usize,
+    pub(super) random: StdRng,
+    pub(super) full: Episode,
+    pub(super) broken: Episode,
+    pub(super) refused: Counter,
+    pub(super) store_errors: Counter,
+}
+
+impl<S: Store> Driver<S> {
+    pub(super) fn new(buffer: Buffer<S>) -> Self {
+        let Buffer { channel, limits, store, cx } = buffer;
+        let store = Arc::new(store);
+        Self {
+            intake: Intake::new(Arc::clone(&store)),
+            changes: Changes::new(Arc::clone(&store)),
+            reading: Reading::new(Arc::clone(&store)),
+            sessions: Sessions::new(limits.window()),
+            tracked: Tracked::default(),
+            fresh: VecDeque::new(),
+            again: VecDeque::new(),
+            cursor: 0,
+            deadlines: VecDeque::new(),
+            displaced: 0,
+            random: StdRng::from_os_rng(),
+            full: Episode::default(),
+            broken: Episode::default(),
+            refused: cx.meter.counter(Metric::Limits, &channel, "queue"),
+            store_errors: cx.meter.counter(Metric::StoreErrors, &channel, ""),
+            channel: channel.into(),
+            limits,
+            store,
+            cx,
+        }
+    }
+
+    /// Runs until the input has ended, every session has gone and every change is durable.
+    pub(super) async fn run(mut self, mut input: In<Verified>, mut demand: Demand) -> Result<(), StageError> {
+        self.recover().await;
+        let bell = self.sessions.bell();
+        let mut batch = Vec::new();
+        let mut open = true;
+        while open || !self.is_settled() {
+            self.hand_out();
+            self.read_ahead();
+            let wake = self.next_wake();
+            tokio::select! {
+                biased;
+                () = bell.rung() => self.collect(),
+                result = self.changes.committed() => self.note("commit", result.err()),
+                taken = self.intake.taken() => self.on_taken(taken),
+                read = self.reading.done() => self.on_read(read),
+                () = self.sessions.changed() => self.collect(),
+                Some(request) = demand.next() => self.answer(request),
+                () = sleep_until(wake) => self.on_time(),
+                taken = input.recv_many(&mut batch, intake::BATCH), if open && self.intake.is_idle() => {
+                    open = taken > 0;
+                    self.accept(&mut batch);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what the store had deferred under timers again.
+    async fn recover(&mut self) {
+        let deferred = loop {
+            match self.store.deferred().await {
+                Ok(deferred) => break deferred,
+                Err(error) => self.note("read", Some(error)),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        };
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        for one in deferred {
+            let wait = one.until.and_then(|until| until.duration_since(clock).ok()).unwrap_or_default();
+            let until = self.not_after_expiry(now + wait, one.received);
+            self.tracked.recover(one.sequence, one.received, one.tries, until);
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.sessions.is_empty() && self.changes.is_empty() && self.intake.is_idle()
+    }
+
+    fn accept(&mut self, batch: &mut Vec<engine::webhook::Event>) {
+        let over = self.intake.take(batch, &self.limits);
+        self.displaced += over.displaced;
+        let met = over.refused + over.displaced;
+        self.refused.add(met as u64);
+        if met > 0 && self.full.begins() {
+            warn!(channel = %self.channel, max_queue_size = self.limits.max_queue_size,
+                max_queue_bytes = self.limits.max_queue_bytes, overflow = ?self.limits.overflow, "the queue is full");
+        } else if met == 0
+            && let Some(times) = self.full.ends()
+        {
+            info!(channel = %self.channel, times, "the queue has room again");
+        }
+    }
+
+    fn on_taken(&mut self, taken: Taken) {
+        match taken {
+            Taken::Stored => self.note("append", None),
+            Taken::Failed(error) => self.note("append", Some(error)),
+        }
+    }
+
+    /// Says when the store begins to fail and when it is well again.
+    pub(super) fn note(&mut self, what: &'static str, error: Option<StoreError>) {
+        match error {
+            Some(error) => {
+                self.store_errors.add(1);
+                if self.broken.begins_with(&error.to_string()) {
+                    error!(channel = %self.channel, what, %error, "the store fails; senders get 503 until it is well");
+                }
+            }
+            None => {
+                if let Some(times) = self.broken.ends() {
+                    info!(channel = %self.channel, times, "the store is well again");
+                }
+            }
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,58 @@
+//! Sets damaged bytes aside and says so.
+
+use engine::record::OVERHEAD;
+use engine::webhook::Id;
+use tracing::{debug, warn};
+
+use super::disk::Disk;
+use super::entry::{HEADER, Kind};
+use super::scan::{parts, webhook_of};
+
+/// Copied at most from one place.
+const MOST: u64 = 64 << 20;
+
+/// A place of the log that cannot be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Damage<'a> {
+    pub(super) segment: &'a str,
+    pub(super) offset: u64,
+    pub(super) len: u64,
+    /// The channel and sequence of the webhook, when they are known.
+    pub(super) webhook: Option<(u32, u64)>,
+}
+
+impl Damage<'_> {
+    /// Copies the bytes into the folder `quarantine` and reports them. Returns false when they were reported before.
+    pub(super) fn quarantine(&self, disk: &dyn Disk, channel: &str, what: &'static str) -> bool {
+        let Self { segment, offset, len, webhook } = *self;
+        let copy = format!("quarantine/{}-{offset}.bin", segment.trim_end_matches(".log"));
+        if disk.read_at(&copy, 0, 1).is_ok() {
+            debug!(segment, offset, "damage that was reported before");
+            return false;
+        }
+        let most = usize::try_from(len.min(MOST)).unwrap_or(usize::MAX);
+        let bytes = disk.read_at(segment, offset, most).unwrap_or_default();
+        let kept = disk.write(&copy, &bytes);
+        let id = self.id(bytes).map_or_else(|| "unreadable".to_owned(), |id| id.to_string());
+        let sequence = webhook.map(|(_, sequence)| sequence);
+        let error = kept.err().map(|error| format!("the copy could not be written: {error}"));
+        warn!(segment, offset, bytes = len, channel, sequence, %id, copy, error, "{what}");
+        true
+    }
+
+    /// Returns the message id. Under a sound header the id is read although the checksum does not fit: it may be the
+    /// damaged part, which an operator can tell and a missing id would hide.
+    fn id(&self, bytes: Vec<u8>) -> Option<Id> {
+        if bytes.len() < HEADER + OVERHEAD {
+            return None;
+        }
+        let moved = bytes[8] == Kind::Moved as u8;
+        let (_, payload) = parts(moved, bytes::Bytes::from(bytes).slice(HEADER..))?;
+        if self.webhook.is_some() {
+            return payload.get(8..24)?.try_into().ok().map(Id);
+        }
+        // The header is damaged; what follows it vouches for itself up to its own length.
+        let len = 8 + usize::try_from(u32::from_be_bytes(payload.get(..4)?.try_into().ok()?)).ok()?;
+        (payload.len() >= len).then(|| webhook_of(payload.slice(..len)))?.map(|webhook| webhook.id())
+    }
+}

@@ -1,0 +1,144 @@
+//! What sessions get next: webhooks that are due again first, then fresh ones in order.
+
+use std::time::SystemTime;
+
+use engine::store::{Change, Limit, ParkCause, Store, StoreError, Stored, Tries};
+use engine::webhook::Transit;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::driver::Driver;
+use super::reading::Read;
+use super::sessions::is_expired;
+use super::tracked::{Label, Place};
+
+/// What is read ahead of the sessions at most.
+const AHEAD: Limit = Limit { events: 256, bytes: 4 << 20 };
+
+/// The bounds of the dead letters of one channel.
+const MAX_PARKED: u64 = 100_000;
+const MAX_PARKED_BYTES: u64 = 1 << 30;
+
+/// Dead letters purged at a time.
+const PURGE: usize = 64;
+
+impl<S: Store> Driver<S> {
+    /// Hands out what is due again, then what is fresh, as far as sessions have room.
+    pub(super) fn hand_out(&mut self) {
+        self.displace();
+        let clock = SystemTime::now();
+        while !self.changes.is_behind() && !*self.cx.stop.borrow() {
+            let due_again = !self.again.is_empty();
+            let queue = if due_again { &mut self.again } else { &mut self.fresh };
+            let Some(stored) = queue.front() else { return };
+            let expired = is_expired(stored.webhook.head.received, self.limits.ttl(), clock);
+            // A redelivery that was settled by its id while it was read has lost its place.
+            let gone = due_again && self.tracked.place(stored.sequence) != Some(Place::Due);
+            if !expired && !gone && !self.sessions.has_room(stored.webhook.weight()) {
+                return;
+            }
+            let Some(stored) = queue.pop_front() else { return };
+            if gone {
+                continue;
+            }
+            if expired {
+                self.park(
+                    stored.sequence,
+                    Some(Label::of(&stored.webhook)),
+                    ParkCause::Expired,
+                    "older than its TTL",
+                );
+            } else {
+                self.give(stored);
+            }
+        }
+    }
+
+    fn give(&mut self, stored: Stored) {
+        let Stored { sequence, tries, mut webhook } = stored;
+        let tries = Tries { begun: tries.begun.saturating_add(1), counted: tries.counted };
+        let expires = webhook.head.received.checked_add(self.limits.ttl());
+        webhook.transit = Transit { channel: self.channel.clone(), sequence, attempt: tries.begun, expires };
+        self.tracked.fly(sequence, &webhook, tries);
+        let deadline = Instant::now() + self.limits.ack_timeout();
+        match self.sessions.hand_out(webhook, sequence, deadline) {
+            Ok((session, key)) => self.deadlines.push_back((deadline, session, key)),
+            Err(_) => self.tracked.put(sequence, Place::Due),
+        }
+    }
+
+    /// Parks the oldest webhooks that no session holds, under `drop_oldest`.
+    fn displace(&mut self) {
+        while self.displaced > 0 {
+            let idle = self.tracked.oldest_idle();
+            let sequence = match (self.fresh.front(), idle) {
+                (Some(fresh), idle) if idle.is_none_or(|idle| fresh.sequence < idle) => {
+                    let label = Label::of(&fresh.webhook);
+                    let sequence = fresh.sequence;
+                    self.fresh.pop_front();
+                    self.park(sequence, Some(label), ParkCause::Dropped, "the queue was full");
+                    self.displaced -= 1;
+                    continue;
+                }
+                (_, Some(idle)) => idle,
+                (_, None) => return,
+            };
+            self.park(sequence, None, ParkCause::Dropped, "the queue was full");
+            self.displaced -= 1;
+        }
+    }
+
+    /// Reads what the sessions will want next, and the head of the queue to know when it expires.
+    pub(super) fn read_ahead(&mut self) {
+        if !self.reading.is_idle() {
+            return;
+        }
+        let stats = self.store.stats();
+        let room = self.sessions.room().events;
+        if room > 0 && self.again.is_empty() && self.tracked.has_due() {
+            self.reading.again(self.tracked.due(AHEAD.events.min(room)));
+        } else if stats.last_sequence > self.cursor && (self.fresh.is_empty() || room > self.fresh.len()) {
+            let events = AHEAD.events.min(room.max(16).max(self.displaced));
+            self.reading.fresh(self.cursor, Limit { events, ..AHEAD });
+        } else if self.changes.is_empty()
+            && (stats.parked > MAX_PARKED || stats.parked_bytes > MAX_PARKED_BYTES)
+        {
+            self.reading.oldest(PURGE);
+        }
+    }
+
+    pub(super) fn on_read(&mut self, read: Result<Read, StoreError>) {
+        match read {
+            Ok(Read::Fresh(found, upto)) => {
+                self.cursor = upto;
+                self.fresh.extend(found);
+            }
+            Ok(Read::Again(found, asked)) => {
+                let there: std::collections::HashSet<u64> =
+                    found.iter().map(|stored| stored.sequence).collect();
+                // What the store no longer has was damaged or removed behind our back; the store has said so.
+                asked.into_iter().filter(|sequence| !there.contains(sequence)).for_each(|sequence| {
+                    self.tracked.remove(sequence);
+                });
+                for stored in found {
+                    let stored = self.with_tries(stored);
+                    self.again.push_back(stored);
+                }
+            }
+            Ok(Read::Oldest(parked)) => {
+                warn!(channel = %self.channel, purged = parked.len(), "the dead letters are full; the oldest are purged");
+                for one in parked {
+                    self.tracked.remove(one.stored.sequence);
+                    self.changes.push(Change::Purge { sequence: one.stored.sequence });
+                }
+            }
+            Err(error) => self.note("read", Some(error)),
+        }
+    }
+
+    /// The count of tries here may be ahead of the store's.
+    fn with_tries(&self, stored: Stored) -> Stored {
+        let tries = self.tracked.get(stored.sequence).map_or(stored.tries, |track| track.tries);
+        Stored { tries, ..stored }
+    }
+}

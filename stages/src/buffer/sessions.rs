@@ -1,0 +1,168 @@
+//! Who takes webhooks from a channel, and how much room each has.
+
+use std::time::SystemTime;
+
+use engine::ack::Outcome;
+use engine::ledger::{Bell, Key, Ledger, Window};
+use engine::webhook::{Event, Webhook};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+/// What is remembered of a webhook that a session holds.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    /// Its place in the channel.
+    pub(super) sequence: u64,
+    /// When it counts as overdue; moved by progress.
+    pub(super) deadline: Instant,
+    /// True once it was overdue and is no longer this session's.
+    pub(super) overdue: bool,
+}
+
+/// Names a session for the life of the channel.
+pub(super) type SessionId = u64;
+
+/// One taker of webhooks.
+struct Session {
+    id: SessionId,
+    name: String,
+    ledger: Ledger<Flight>,
+    window: watch::Receiver<Window>,
+    events: mpsc::Sender<Event>,
+}
+
+/// Everybody who takes webhooks from one channel.
+pub(super) struct Sessions {
+    bell: Bell,
+    next: SessionId,
+    all: Vec<Session>,
+    most: Window,
+}
+
+/// What the sessions reported.
+#[derive(Default)]
+pub(super) struct Reported {
+    /// Settled flights.
+    pub(super) settled: Vec<(Flight, Outcome)>,
+    /// Flights whose holder is still working.
+    pub(super) progressed: Vec<(SessionId, Key)>,
+    /// Sessions that ended, by name.
+    pub(super) ended: Vec<String>,
+}
+
+impl Sessions {
+    pub(super) fn new(most: Window) -> Self {
+        Self { bell: Bell::default(), next: 0, all: Vec::new(), most }
+    }
+
+    pub(super) fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn attach(
+        &mut self,
+        name: String,
+        window: watch::Receiver<Window>,
+        events: mpsc::Sender<Event>,
+    ) {
+        let ledger = Ledger::ringing(window.borrow().min(self.most), self.bell.clone());
+        self.all.push(Session { id: self.next, name, ledger, window, events });
+        self.next += 1;
+    }
+
+    /// Collects what was reported, takes new windows over, and lets go of sessions that ended and hold nothing.
+    pub(super) fn collect(&mut self) -> Reported {
+        let mut reported = Reported::default();
+        for session in &mut self.all {
+            if session.window.has_changed().unwrap_or(false) {
+                let window = session.window.borrow_and_update().min(self.most);
+                session.ledger.set_window(window);
+            }
+            let reports = session.ledger.take();
+            reported
+                .settled
+                .extend(reports.settled.into_iter().map(|(_, flight, outcome)| (flight, outcome)));
+            reported.progressed.extend(reports.progressed.into_iter().map(|key| (session.id, key)));
+        }
+        self.all.retain_mut(|session| {
+            let ended = session.events.is_closed() && session.ledger.is_empty();
+            if ended {
+                reported.ended.push(std::mem::take(&mut session.name));
+            }
+            !ended
+        });
+        reported
+    }
+
+    /// Waits until a session changed its window or ended. Cancelling loses nothing.
+    pub(super) async fn changed(&mut self) {
+        if self.all.is_empty() {
+            return std::future::pending().await;
+        }
+        let each = self.all.iter_mut().map(|session| {
+            let (window, events) = (&mut session.window, &session.events);
+            let settled = session.ledger.is_empty();
+            Box::pin(async move {
+                tokio::select! {
+                    changed = window.changed() => if changed.is_err() { std::future::pending().await },
+                    () = events.closed(), if settled => {}
+                }
+            })
+        });
+        futures::future::select_all(each).await;
+    }
+
+    /// Returns the room of the session with the most: what is worth reading from the store.
+    pub(super) fn room(&self) -> Window {
+        let rooms = self.open().map(|session| session.ledger.free());
+        rooms.fold(Window { events: 0, bytes: 0 }, |sum, room| Window {
+            events: sum.events + room.events,
+            bytes: sum.bytes.saturating_add(room.bytes),
+        })
+    }
+
+    /// Returns true when some session has room for a webhook of `weight` bytes.
+    pub(super) fn has_room(&self, weight: usize) -> bool {
+        self.open().any(|session| session.ledger.has_room(weight))
+    }
+
+    /// Hands `webhook` to the session with the most free window. Nobody has room: the webhook comes back.
+    pub(super) fn hand_out(
+        &mut self,
+        webhook: Webhook,
+        sequence: u64,
+        deadline: Instant,
+    ) -> Result<(SessionId, Key), Webhook> {
+        let weight = webhook.weight();
+        let roomy = self.all.iter_mut().filter(|s| !s.events.is_closed() && s.ledger.has_room(weight));
+        let Some(session) = roomy.max_by_key(|session| session.ledger.free().events) else {
+            return Err(webhook);
+        };
+        let (key, ack) = session.ledger.open(weight, Flight { sequence, deadline, overdue: false });
+        // The queue is as long as the largest window, so only a session that just ended refuses; the ack then reports.
+        drop(session.events.try_send(Event { webhook, ack }));
+        Ok((session.id, key))
+    }
+
+    /// Returns a flight that has not been reported.
+    pub(super) fn flight(&mut self, session: SessionId, key: Key) -> Option<&mut Flight> {
+        self.all.iter_mut().find(|s| s.id == session)?.ledger.memo(key)
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Session> {
+        self.all.iter().filter(|session| !session.events.is_closed())
+    }
+}
+
+/// Returns true when a webhook received at `received` is older than `ttl`.
+pub(super) fn is_expired(received: SystemTime, ttl: std::time::Duration, now: SystemTime) -> bool {
+    received.checked_add(ttl).is_some_and(|end| end <= now)
+}

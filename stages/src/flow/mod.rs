@@ -1,0 +1,3 @@
+//! Stages between a source and its destinations.
+
+pub(crate) mod retry;

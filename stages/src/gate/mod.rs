@@ -1,0 +1,3 @@
+//! Gates that look at what a webhook is, not at who sent it.
+
+pub(crate) mod well_formed;

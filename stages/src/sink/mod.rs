@@ -1,0 +1,4 @@
+//! Destinations: where webhooks are delivered to.
+
+pub(crate) mod http_webhook;
+pub(crate) mod log;
