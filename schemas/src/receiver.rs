@@ -1,0 +1,259 @@
+//! `receiver.json`: settings of a receiver as a whole.
+//!
+//! Each setting may also come from the environment or a flag: default < file < environment < flag.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use engine::config::{Faults, Lookup, Node, Pointer, Secret};
+use engine::limits::Limits;
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::unavailable;
+
+/// The keys that are not part of this version.
+const LATER: [&str; 3] = ["tls", "allow_query_token", "admin_listen"];
+
+/// The settings that may come from the environment, each with the pointer of its key in `receiver.json`.
+const VARIABLES: [(&str, &[&str]); 10] = [
+    ("WEBHOOK_CONNECT_LISTEN", &["listen"]),
+    ("WEBHOOK_CONNECT_ADMIN_TOKEN", &["admin_token"]),
+    ("WEBHOOK_CONNECT_INSECURE_HTTP", &["insecure_http"]),
+    ("WEBHOOK_CONNECT_BUFFER", &["buffer", "url"]),
+    ("WEBHOOK_CONNECT_CHANNEL_TOKEN", &["channel_token"]),
+    ("WEBHOOK_CONNECT_TRUSTED_PROXIES", &["trusted_proxies"]),
+    ("WEBHOOK_CONNECT_DRAIN_SECONDS", &["drain_seconds"]),
+    ("WEBHOOK_CONNECT_MAX_BODY_BYTES", &["max_body_bytes"]),
+    ("WEBHOOK_CONNECT_FLOW_LOG", &["flow_log", "enabled"]),
+    ("WEBHOOK_CONNECT_FLOW_LOG_SAMPLE", &["flow_log", "sample"]),
+];
+
+/// Settings of a receiver as a whole.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The token of the admin API, which is off without one.
+    pub admin_token: Option<Secret>,
+    /// Where webhooks are kept.
+    pub buffer: Buffer,
+    /// The token of every channel that has none of its own.
+    pub channel_token: Option<Secret>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long deliveries in flight may take to finish after SIGTERM, in seconds.
+    pub drain_seconds: u64,
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// How long a sender may take for its headers, in seconds.
+    pub head_timeout_seconds: u64,
+    /// How long a sender may take for its body, in seconds.
+    pub body_timeout_seconds: u64,
+    /// The log lines of every webhook.
+    pub flow_log: FlowLog,
+    /// The defaults of every channel.
+    pub limits: Limits,
+}
+
+/// Where webhooks are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Buffer {
+    /// In a folder, durably.
+    Embedded(PathBuf),
+    /// In memory, until the process ends.
+    Memory,
+}
+
+/// The log lines of every webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowLog {
+    /// Whether they are written.
+    pub enabled: bool,
+    /// One line in this many is written. 1 writes all.
+    #[schemars(range(min = 1))]
+    pub sample: u64,
+}
+
+impl Default for FlowLog {
+    fn default() -> Self {
+        Self { enabled: true, sample: 1 }
+    }
+}
+
+/// The file as it is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    /// Address and port to listen at. Another address than the loopback needs `insecure_http`.
+    listen: String,
+    /// The token of the admin API, which is off without one.
+    admin_token: Option<Secret>,
+    /// Listen without TLS on other addresses than the loopback: behind a proxy that speaks TLS.
+    insecure_http: bool,
+    /// Where webhooks are kept.
+    buffer: BufferFile,
+    /// The token of every channel that has none of its own.
+    channel_token: Option<Secret>,
+    /// Proxies whose `X-Forwarded-For` is believed, as networks (`10.0.0.0/8`) or addresses.
+    trusted_proxies: Vec<String>,
+    /// Seconds that deliveries in flight may take to finish after SIGTERM.
+    drain_seconds: u64,
+    /// The largest body, in bytes. 10,485,760 at most.
+    max_body_bytes: usize,
+    /// Seconds a sender may take for its headers.
+    head_timeout_seconds: u64,
+    /// Seconds a sender may take for its body.
+    body_timeout_seconds: u64,
+    /// The log lines of every webhook.
+    flow_log: FlowLog,
+    /// The defaults of every channel.
+    limits: Limits,
+}
+
+/// Where webhooks are kept, as it is written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BufferFile {
+    /// `embedded:FOLDER` or `memory:`.
+    url: String,
+}
+
+/// The largest body there may be, in bytes: what fits into a frame of the wire.
+const LARGEST_BODY: usize = 10 << 20;
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            admin_token: None,
+            insecure_http: false,
+            buffer: BufferFile { url: "embedded:./data".to_owned() },
+            channel_token: None,
+            trusted_proxies: Vec::new(),
+            drain_seconds: 30,
+            max_body_bytes: LARGEST_BODY,
+            head_timeout_seconds: 15,
+            body_timeout_seconds: 60,
+            flow_log: FlowLog::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What the command line says: texts by the pointer of the key they stand for.
+pub type Flags = Vec<(&'static [&'static str], String)>;
+
+/// Reads the settings from the file, the environment and the flags.
+///
+/// Relative folders are relative to `folder`, where the file stands, when they come from the file, and to the working
+/// directory otherwise.
+pub fn read(
+    file: Option<&Node>,
+    folder: &Path,
+    environment: &dyn Lookup,
+    flags: &Flags,
+    faults: &mut Faults,
+) -> Option<Receiver> {
+    let root = Pointer::root();
+    let mut all = file.map_or_else(|| json!({}), |file| file.value().clone());
+    if let Some(file) = file {
+        refuse_later(file, faults);
+        if let Some(members) = all.as_object_mut() {
+            members.retain(|key, _| !LATER.contains(&key.as_str()));
+        }
+    }
+    let mut buffer_from_file = true;
+    let variables = VARIABLES.iter().filter_map(|(name, keys)| Some((*keys, environment.get(name)?)));
+    for (keys, text) in variables.chain(flags.iter().map(|(keys, text)| (*keys, text.clone()))) {
+        buffer_from_file &= keys != ["buffer", "url"];
+        set(&mut all, keys, text);
+    }
+    let file: File = Node::new(all, root.clone()).parse(faults)?;
+    file.limits.check(&root.child("limits"), faults);
+    let listen = read_listen(&file, &root, faults);
+    let base = if buffer_from_file { folder } else { Path::new("") };
+    let buffer = read_buffer(&file.buffer.url, base, &root.child("buffer").child("url"), faults);
+    let trusted_proxies = read_proxies(&file.trusted_proxies, &root.child("trusted_proxies"), faults);
+    if file.max_body_bytes > LARGEST_BODY {
+        faults.add(&root.child("max_body_bytes"), format!("at most {LARGEST_BODY}"), None);
+    }
+    Some(Receiver {
+        listen: listen?,
+        admin_token: file.admin_token.filter(|token| !token.is_empty()),
+        buffer: buffer?,
+        channel_token: file.channel_token.filter(|token| !token.is_empty()),
+        trusted_proxies,
+        drain_seconds: file.drain_seconds,
+        max_body_bytes: file.max_body_bytes,
+        head_timeout_seconds: file.head_timeout_seconds,
+        body_timeout_seconds: file.body_timeout_seconds,
+        flow_log: file.flow_log,
+        limits: file.limits,
+    })
+}
+
+fn refuse_later(file: &Node, faults: &mut Faults) {
+    for (key, member) in file.members().filter(|(key, _)| LATER.contains(key)) {
+        unavailable::refuse(&member, &format!("`{key}`"), faults);
+    }
+}
+
+/// Sets the member at `keys`. A list is written with commas between its items.
+fn set(all: &mut Value, keys: &[&str], text: String) {
+    let Some((last, way)) = keys.split_last() else { return };
+    let mut place = all;
+    for key in way {
+        if !place[*key].is_object() {
+            place[*key] = json!({});
+        }
+        place = &mut place[*key];
+    }
+    place[*last] = match *last {
+        "trusted_proxies" => text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect(),
+        _ => Value::String(text),
+    };
+}
+
+fn read_listen(file: &File, root: &Pointer, faults: &mut Faults) -> Option<SocketAddr> {
+    let at = root.child("listen");
+    let Ok(listen) = file.listen.parse::<SocketAddr>() else {
+        faults.add(&at, "expected an address and a port, like 127.0.0.1:8080 or [::]:8080", None);
+        return None;
+    };
+    if !listen.ip().is_loopback() && !file.insecure_http {
+        let help = "behind a proxy that speaks TLS, say so with `insecure_http` or --insecure-http";
+        faults.add(&at, "this address would take webhooks without TLS", Some(help.to_owned()));
+    }
+    Some(listen)
+}
+
+fn read_buffer(url: &str, base: &Path, at: &Pointer, faults: &mut Faults) -> Option<Buffer> {
+    match url.split_once(':') {
+        Some(("embedded", path)) if !path.is_empty() => Some(Buffer::Embedded(base.join(path))),
+        Some(("memory", "")) => Some(Buffer::Memory),
+        Some((scheme @ ("redis" | "rediss" | "amqp" | "amqps"), _)) => {
+            let help = "this version has `embedded:FOLDER` and `memory:`".to_owned();
+            faults.add(at, format!("a `{scheme}:` buffer is not available in this version"), Some(help));
+            None
+        }
+        Some(_) | None => {
+            faults.add(at, "expected `embedded:FOLDER` or `memory:`", None);
+            None
+        }
+    }
+}
+
+fn read_proxies(texts: &[String], at: &Pointer, faults: &mut Faults) -> Vec<IpNet> {
+    let mut networks = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(network) => networks.push(network),
+            Err(_) => faults.add(&at.index(index), "expected a network like 10.0.0.0/8 or an address", None),
+        }
+    }
+    networks
+}

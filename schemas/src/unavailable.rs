@@ -1,0 +1,22 @@
+//! Keys that are part of a format and not of this version: refused, never ignored.
+
+use engine::config::{Faults, Node, suggest};
+
+/// Complains about members of `node` that this version does not have, and warns about members that nobody knows.
+pub(crate) fn check(node: &Node, known: &[&str], later: &[&str], faults: &mut Faults) {
+    for (key, member) in node.members() {
+        if later.contains(&key) {
+            refuse(&member, &format!("`{key}`"), faults);
+        } else if !known.contains(&key) {
+            let near = suggest(key, known.iter().chain(later).copied());
+            let near = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            faults.warn(member.at(), format!("unknown key `{key}` is ignored{near}"));
+        }
+    }
+}
+
+/// Complains that `what` is not part of this version.
+pub(crate) fn refuse(node: &Node, what: &str, faults: &mut Faults) {
+    let help = "remove it, or wait for a version that has it".to_owned();
+    faults.add(node.at(), format!("{what} is not available in this version"), Some(help));
+}

@@ -1,0 +1,274 @@
+//! `webhooks.json`: which webhooks a receiver takes, how their senders prove themselves, where they go.
+//!
+//! One entry per webhook id. An entry becomes a source, its gates in order of cost, the buffer of its channel and the
+//! outlet of that channel; entries that name the same channel share both of these.
+
+use std::collections::BTreeMap;
+
+use engine::config::{Faults, Node, Pointer, Secret};
+use engine::graph::draft::{Draft, From};
+use engine::limits::Limits;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::receiver::{Buffer, Receiver};
+use crate::unavailable;
+
+/// What an entry may hold.
+const KNOWN: [&str; 6] = ["data_type", "module", "module-config", "authorization", "hmac", "response"];
+
+/// What an entry may hold in other versions: a gate that is not built must not read as an open door.
+const LATER: [&str; 19] = [
+    "basic_auth",
+    "jwt",
+    "header_auth",
+    "query_auth",
+    "digest_auth",
+    "oauth1",
+    "oauth2",
+    "recaptcha",
+    "ip_whitelist",
+    "trusted_proxies",
+    "rate_limit",
+    "json_schema",
+    "credential_cleanup",
+    "retry",
+    "chain",
+    "chain-config",
+    "dead_letter",
+    "deduplicate",
+    "connection",
+];
+
+/// The keys of `module-config` that are not limits.
+const CHANNEL_KEYS: [&str; 2] = ["channel", "channel_token"];
+
+/// The longest channel name or webhook id, in bytes.
+const LONGEST_NAME: usize = 64;
+
+/// What is answered to a sender whose webhook was accepted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "parsed to be checked; the source reads the same block itself")]
+struct Response {
+    #[serde(default)]
+    status: Option<u16>,
+    #[serde(default)]
+    body: Option<Value>,
+}
+
+/// One channel, as the entries that feed it describe it.
+struct Channel {
+    at: Pointer,
+    token: Secret,
+    limits: Limits,
+    from: Vec<From>,
+}
+
+/// Desugars a `webhooks.json`. Every complaint is added to `faults`; what is returned is whole only when there is none.
+pub fn read(root: &Node, receiver: &Receiver, faults: &mut Faults) -> Vec<Draft> {
+    if !root.is_object() {
+        faults.add(root.at(), "expected an object with one entry per webhook id", None);
+    }
+    let (mut drafts, mut channels) = (Vec::new(), BTreeMap::new());
+    for (id, entry) in root.members() {
+        read_entry(id, &entry, receiver, &mut drafts, &mut channels, faults);
+    }
+    for (name, channel) in channels {
+        push_channel(&name, channel, receiver, &mut drafts);
+    }
+    drafts
+}
+
+fn read_entry(
+    id: &str,
+    entry: &Node,
+    receiver: &Receiver,
+    drafts: &mut Vec<Draft>,
+    channels: &mut BTreeMap<String, Channel>,
+    faults: &mut Faults,
+) {
+    if !entry.is_object() {
+        return faults.add(entry.at(), "expected an object", None);
+    }
+    check_name("webhook id", id, entry.at(), faults);
+    if id == "default" {
+        faults.warn(
+            entry.at(),
+            "`default` is a webhook id like any other: it does not catch what others do not take",
+        );
+    }
+    unavailable::check(entry, &KNOWN, &LATER, faults);
+    let last = push_source(id, entry, drafts, faults);
+    if let Some((name, channel)) = read_channel(id, entry, receiver, faults) {
+        join(name, channel, last, channels, faults);
+    }
+}
+
+/// Adds the source and its gates, cheapest refusal first, and returns the name of the last.
+fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Faults) -> String {
+    let mut settings = json!({ "webhook": id });
+    if let Some(response) = entry.get("response") {
+        // Parsed for its complaints; the source parses it again with the rest of its settings.
+        response.parse::<Response>(faults);
+        settings["response"] = response.value().clone();
+    }
+    let implied = |value| Node::new(value, entry.at().clone());
+    let mut last = format!("{id}.receive");
+    let mut push = |name: String, module: &str, settings: Node, from: Vec<From>| {
+        drafts.push(Draft { name, module: module.to_owned(), settings, at: entry.at().clone(), from });
+    };
+    push(last.clone(), "receive", implied(settings), Vec::new());
+    let mut gates: Vec<(&str, Node)> = Vec::new();
+    for auth in ["authorization", "hmac"] {
+        gates.extend(entry.get(auth).map(|settings| (auth, settings)));
+    }
+    if gates.is_empty() {
+        if !LATER.iter().any(|key| entry.get(key).is_some()) {
+            faults
+                .warn(entry.at(), format!("no auth key: anybody who can reach it may post to /webhook/{id}"));
+        }
+        gates.push(("open", implied(json!({}))));
+    }
+    if is_json(entry, faults) {
+        gates.push(("well_formed", implied(json!({}))));
+    }
+    for (module, settings) in gates {
+        let name = format!("{id}.{module}");
+        push(name.clone(), module, settings, vec![From::out(std::mem::replace(&mut last, name))]);
+    }
+    last
+}
+
+fn is_json(entry: &Node, faults: &mut Faults) -> bool {
+    match entry.get("data_type") {
+        None => true,
+        Some(data_type) => match data_type.text() {
+            Some("json") => true,
+            Some("blob") => false,
+            Some(_) | None => {
+                faults.add(data_type.at(), "expected `json` or `blob`", None);
+                true
+            }
+        },
+    }
+}
+
+/// Reads where an entry's webhooks go.
+fn read_channel(
+    id: &str,
+    entry: &Node,
+    receiver: &Receiver,
+    faults: &mut Faults,
+) -> Option<(String, Channel)> {
+    match entry.get("module") {
+        Some(module) if module.text() == Some("webhook_connect") => {}
+        Some(module) => {
+            let named = module
+                .text()
+                .map_or("this module".to_owned(), |name| format!("module `{name}` in a receiver"));
+            unavailable::refuse(&module, &named, faults);
+            return None;
+        }
+        None if entry.get("chain").is_some() => return None,
+        None => {
+            let help = "`\"module\": \"webhook_connect\"` keeps its webhooks for a connector".to_owned();
+            faults.add(entry.at(), "`module` is missing", Some(help));
+            return None;
+        }
+    }
+    let Some(config) = entry.get("module-config").filter(Node::is_object) else {
+        faults.add(&entry.at().child("module-config"), "expected an object with `channel`", None);
+        return None;
+    };
+    let Some(name) = config.get("channel").and_then(|channel| channel.text().map(str::to_owned)) else {
+        faults.add(&config.at().child("channel"), "expected the name of a channel", None);
+        return None;
+    };
+    check_name("channel name", &name, &config.at().child("channel"), faults);
+    let limits = read_limits(&config, &receiver.limits, faults);
+    let token = read_token(id, &config, receiver, faults);
+    Some((name, Channel { at: entry.at().clone(), token: token?, limits: limits?, from: Vec::new() }))
+}
+
+/// Lays the entry's own limits over the receiver's.
+fn read_limits(config: &Node, defaults: &Limits, faults: &mut Faults) -> Option<Limits> {
+    let mut all = serde_json::to_value(defaults).unwrap_or_else(|_| json!({}));
+    for (key, member) in config.members().filter(|(key, _)| !CHANNEL_KEYS.contains(key)) {
+        all[key] = member.value().clone();
+    }
+    let limits: Limits = Node::new(all, config.at().clone()).parse(faults)?;
+    limits.check(config.at(), faults);
+    Some(limits)
+}
+
+fn read_token(id: &str, config: &Node, receiver: &Receiver, faults: &mut Faults) -> Option<Secret> {
+    if let Some(token) = config.get("channel_token") {
+        let secret: Secret = token.parse(faults)?;
+        if secret.is_empty() {
+            faults.add(token.at(), "the token is empty, so it would protect nothing", None);
+            return None;
+        }
+        return Some(secret);
+    }
+    let token = receiver.channel_token.clone();
+    if token.is_none() {
+        let help = "give `channel_token` here, or one for all channels: `channel_token` in receiver.json, \
+                    WEBHOOK_CONNECT_CHANNEL_TOKEN or --channel-token";
+        let problem = format!("no token protects the channel that `{id}` feeds");
+        faults.add(config.at(), problem, Some(help.to_owned()));
+    }
+    token
+}
+
+/// Lets an entry feed its channel, on whose token and limits all its entries must agree.
+fn join(
+    name: String,
+    new: Channel,
+    last: String,
+    channels: &mut BTreeMap<String, Channel>,
+    faults: &mut Faults,
+) {
+    let at = new.at.clone();
+    let channel =
+        channels.entry(name.clone()).or_insert_with(|| Channel { from: Vec::new(), ..new_like(&new) });
+    if !channel.token.matches(new.token.expose().as_bytes()) || channel.limits != new.limits {
+        let problem = format!("another entry feeds the channel `{name}` with another token or other limits");
+        faults.add(&at, problem, Some("entries that feed one channel must agree on both".to_owned()));
+    }
+    channel.from.push(From::out(last));
+}
+
+fn new_like(channel: &Channel) -> Channel {
+    let Channel { at, token, limits, .. } = channel;
+    Channel { at: at.clone(), token: token.clone(), limits: limits.clone(), from: Vec::new() }
+}
+
+/// Adds the buffer and the outlet of a channel.
+fn push_channel(name: &str, channel: Channel, receiver: &Receiver, drafts: &mut Vec<Draft>) {
+    let Channel { at, token, limits, from } = channel;
+    let limits = serde_json::to_value(&limits).unwrap_or(Value::Null);
+    let (module, buffer) = match &receiver.buffer {
+        Buffer::Embedded(path) => {
+            ("embedded", json!({ "channel": name, "path": path.to_string_lossy(), "limits": limits }))
+        }
+        Buffer::Memory => ("memory", json!({ "channel": name, "limits": limits })),
+    };
+    let outlet = json!({ "channel": name, "token": token.expose(), "limits": limits });
+    let buffer_name = format!("{name}.buffer");
+    let mut push = |name: String, module: &str, settings: Value, from: Vec<From>| {
+        let settings = Node::new(settings, at.clone());
+        drafts.push(Draft { name, module: module.to_owned(), settings, at: at.clone(), from });
+    };
+    push(buffer_name.clone(), module, buffer, from);
+    push(name.to_owned(), "webhook_connect", outlet, vec![From::out(buffer_name)]);
+}
+
+/// Complains about names that cannot stand in a URL and a log line as they are.
+pub(crate) fn check_name(what: &str, name: &str, at: &Pointer, faults: &mut Faults) {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(fits) {
+        let problem = format!("a {what} has 1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`");
+        faults.add(at, problem, None);
+    }
+}
