@@ -1,1 +1,29 @@
-//! The receiver: webhooks in, durable buffer, streaming API out.
+//! The receiver: webhooks in by HTTP, webhooks out to connectors by WebSocket.
+//!
+//! Reading order: `receive` takes a request in and answers it by its acknowledgement; `channel` is what connectors
+//! subscribe to; `session` speaks to one of them; `listener` owns the port and joins them through `router`.
+
+mod answer;
+mod channel;
+mod linger;
+mod listener;
+mod metrics;
+mod receive;
+mod request;
+mod router;
+mod session;
+mod source;
+mod status;
+mod tables;
+mod token;
+mod transport;
+
+use engine::kind::Kind;
+
+pub use listener::{Settings, serve};
+
+/// Returns the kinds of stage this crate has.
+#[must_use]
+pub fn kinds() -> [Kind; 2] {
+    [Kind::stage::<receive::Receive>(), Kind::stage::<channel::WebhookConnect>()]
+}

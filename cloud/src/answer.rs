@@ -1,0 +1,72 @@
+//! Answers to HTTP requests.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use schemas::wire::{VERSION, VERSION_HEADER};
+use serde_json::{Value, json};
+
+/// An answer whose body is there whole.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// What senders are asked to wait when the receiver is busy or stopping.
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
+
+/// Makes an answer with a JSON text as its body.
+pub(crate) fn json_text(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(text.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    mark(answer)
+}
+
+/// Makes an answer without a body.
+pub(crate) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    mark(answer)
+}
+
+/// Makes an answer with a JSON value as its body.
+pub(crate) fn json_value(status: StatusCode, value: &Value) -> Answer {
+    json_text(status, value.to_string())
+}
+
+/// Makes the answer to something that went wrong.
+pub(crate) fn detail(status: StatusCode, detail: &str) -> Answer {
+    json_value(status, &json!({ "detail": detail }))
+}
+
+/// Makes the answer of a receiver that cannot take this now.
+pub(crate) fn busy(text: &str) -> Answer {
+    retry_after(detail(StatusCode::SERVICE_UNAVAILABLE, text), BUSY)
+}
+
+/// Adds `Retry-After`, in whole seconds, rounded up.
+pub(crate) fn retry_after(mut answer: Answer, wait: Duration) -> Answer {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    answer
+}
+
+/// Adds the methods that the path takes.
+pub(crate) fn allow(mut answer: Answer, methods: &'static str) -> Answer {
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
+/// Ends the connection after this answer: its request was not read whole.
+pub(crate) fn closing(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// Says on every answer that this receiver knows our additions to the protocol.
+fn mark(mut answer: Answer) -> Answer {
+    let name = HeaderName::from_static(VERSION_HEADER);
+    answer.headers_mut().insert(name, HeaderValue::from_static(VERSION));
+    answer
+}

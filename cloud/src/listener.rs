@@ -1,0 +1,247 @@
+//! The port: connections, their bounds, and how they end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use engine::config::Secret;
+use engine::kind::Resources;
+use engine::meter::{Counter, Meter, Metric};
+use http::StatusCode;
+use http::header::CONNECTION;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::linger::Linger;
+use crate::request::UNIT;
+use crate::router;
+use crate::tables::{Channels, Routes};
+
+/// The largest request line and headers together, in bytes; beyond it the answer is 431.
+pub(crate) const LARGEST_HEAD: usize = 64 * 1024;
+
+/// The most headers of one request; beyond it hyper answers 431.
+const MOST_HEADERS: usize = 128;
+
+/// How long the pipelines may take to run before anybody is served.
+const OPENING: Duration = Duration::from_secs(5);
+
+/// How long to wait when the system has no more file descriptors.
+const NO_DESCRIPTORS: Duration = Duration::from_millis(100);
+
+/// The bounds of the listener.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// The token of the admin API, which is off without one.
+    pub admin_token: Option<Secret>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long connectors may take to settle what they hold once told to stop.
+    pub drain: Duration,
+    /// How long a sender may take for its headers.
+    pub head_timeout: Duration,
+    /// How long a sender may take for its body.
+    pub body_timeout: Duration,
+    /// Connections at a time, those of connectors included. More wait to be accepted.
+    pub max_connections: usize,
+    /// Webhooks being taken at a time; more are answered 503.
+    pub max_requests: usize,
+    /// Bytes of bodies being taken at a time; more are answered 503.
+    pub max_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 10 << 20,
+            admin_token: None,
+            trusted_proxies: Vec::new(),
+            drain: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(60),
+            max_connections: 20_000,
+            max_requests: 10_000,
+            max_bytes: 512 << 20,
+        }
+    }
+}
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) meter: Meter,
+    /// One permit per webhook being taken.
+    pub(crate) requests: Semaphore,
+    /// One permit per [`UNIT`] of bodies being taken.
+    pub(crate) body_memory: Semaphore,
+    pub(crate) refused_requests: Counter,
+    pub(crate) refused_memory: Counter,
+    /// The tasks of sessions.
+    pub(crate) sessions: TaskTracker,
+    pub(crate) stop: watch::Receiver<bool>,
+    ok: Counter,
+}
+
+impl Shared {
+    fn new(settings: Settings, resources: &Resources, meter: Meter, stop: watch::Receiver<bool>) -> Self {
+        let permits = |count: usize| Semaphore::new(count.min(Semaphore::MAX_PERMITS));
+        Self {
+            routes: Routes::of(resources),
+            channels: Channels::of(resources),
+            requests: permits(settings.max_requests),
+            body_memory: permits(settings.max_bytes.div_ceil(UNIT)),
+            refused_requests: meter.counter(Metric::Limits, "listener", "requests"),
+            refused_memory: meter.counter(Metric::Limits, "listener", "body_bytes"),
+            sessions: TaskTracker::new(),
+            ok: meter.counter(Metric::Answers, "", "200"),
+            settings,
+            meter,
+            stop,
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Counts an answer by its status.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        if status == StatusCode::OK {
+            self.ok.add(1);
+        } else {
+            self.meter.counter(Metric::Answers, "", status.as_str()).add(1);
+        }
+    }
+}
+
+/// Serves senders, connectors and operators until `stop` becomes true and everything in flight has ended, at most
+/// `settings.drain` later.
+///
+/// # Errors
+/// Connections cannot be accepted any more.
+pub async fn serve(
+    listener: TcpListener,
+    settings: Settings,
+    resources: Resources,
+    meter: Meter,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let connections = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+    let shared = Arc::new(Shared::new(settings, &resources, meter, stop.clone()));
+    let tasks = TaskTracker::new();
+    let all_run = async { tokio::join!(shared.routes.all_run(), shared.channels.all_run()) };
+    // What takes longer is answered 503 meanwhile.
+    drop(tokio::time::timeout(OPENING, all_run).await);
+    loop {
+        let (stream, peer, permit) = tokio::select! {
+            biased;
+            // Whoever could say stop is gone, which means the same.
+            _ = stop.wait_for(|stop| *stop) => break,
+            (accepted, permit) = accept(&listener, &connections) => match accepted {
+                Ok((stream, peer)) => (stream, peer, permit),
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(NO_DESCRIPTORS).await;
+                    continue;
+                }
+            },
+        };
+        serve_connection(stream, peer, permit, &shared, &tasks);
+    }
+    drop(listener);
+    let end = Instant::now() + shared.settings.drain;
+    tasks.close();
+    shared.sessions.close();
+    let all = async {
+        tasks.wait().await;
+        shared.sessions.wait().await;
+    };
+    if tokio::time::timeout_at(end, all).await.is_err() {
+        warn!("not every connection ended in time");
+    }
+    Ok(())
+}
+
+type Permit = tokio::sync::OwnedSemaphorePermit;
+
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> (io::Result<(TcpStream, SocketAddr)>, Option<Permit>) {
+    // The semaphore is never closed.
+    let permit = Arc::clone(connections).acquire_owned().await.ok();
+    (listener.accept().await, permit)
+}
+
+fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: Option<Permit>,
+    shared: &Arc<Shared>,
+    tasks: &TaskTracker,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%peer, %error, "small packets may be delayed");
+    }
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(shared.settings.head_timeout)
+        .max_buf_size(LARGEST_HEAD)
+        .max_headers(MOST_HEADERS)
+        .half_close(true);
+    let (stream, linger) = match Linger::of(stream) {
+        Ok(held) => held,
+        Err(error) => return warn!(%peer, %error, "a connection could not be served"),
+    };
+    let (own, unread) = (Arc::clone(shared), Arc::new(AtomicBool::new(false)));
+    let is_unread = Arc::clone(&unread);
+    let service = service_fn(move |request| {
+        let (shared, unread) = (Arc::clone(&own), Arc::clone(&unread));
+        async move {
+            let answer = router::route(request, peer.ip(), &shared).await;
+            if answer.headers().contains_key(CONNECTION) && answer.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                unread.store(true, Ordering::Relaxed);
+            }
+            Ok::<_, std::convert::Infallible>(answer)
+        }
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut stop = shared.stop.clone();
+    tasks.spawn(async move {
+        let _permit = permit;
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            // Whoever could say stop is gone, which means the same.
+            _ = stop.wait_for(|stop| *stop) => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = &ended {
+            debug!(%peer, %error, "a connection ended with an error");
+        }
+        if ended.is_err() || is_unread.load(Ordering::Relaxed) {
+            linger.finish().await;
+        }
+    });
+}

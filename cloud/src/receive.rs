@@ -1,0 +1,121 @@
+//! The source `receive`: one webhook id that senders post to.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use engine::config::{Faults, Node};
+use engine::kind::{Build, Context, OpenError, Role, Stage, StageError, Wiring};
+use engine::port::{Out, Unverified};
+use futures::future::BoxFuture;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::answer::{self, Answer};
+use crate::tables::Routes;
+
+/// Take the webhooks that are posted to `/webhook/{id}`.
+///
+/// A sender is answered once the buffer has committed its webhook.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Receive {
+    /// The id in the URL.
+    webhook: String,
+    /// What an accepted webhook is answered with.
+    #[serde(default)]
+    response: Configured,
+}
+
+/// What an accepted webhook is answered with.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Configured {
+    /// 200, 201, 202 or 204.
+    #[serde(default)]
+    status: Option<u16>,
+    /// The body, as JSON. Default: a message with the webhook's id. There is none with 204.
+    #[serde(default)]
+    body: Option<Value>,
+}
+
+/// Where a webhook goes, and what its sender is told.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) webhook: ByteString,
+    pub(crate) out: Out<Unverified>,
+    status: StatusCode,
+    body: Option<Bytes>,
+}
+
+impl Route {
+    /// Makes the answer to the sender of an accepted webhook.
+    pub(crate) fn accepted(&self, id: engine::webhook::Id) -> Answer {
+        match (&self.body, self.status) {
+            (_, StatusCode::NO_CONTENT) => answer::empty(StatusCode::NO_CONTENT),
+            (Some(body), status) => answer::json_text(status, body.clone()),
+            (None, status) => {
+                let reason = status.canonical_reason().unwrap_or_default();
+                let code = status.as_u16();
+                answer::json_text(
+                    status,
+                    format!("{{\"message\":\"{code} {reason}\",\"message_id\":\"{id}\"}}"),
+                )
+            }
+        }
+    }
+}
+
+impl Build for Receive {
+    const NAME: &'static str = "receive";
+    const ROLE: Role = Role::Receive;
+
+    fn check(&self, at: &Node, faults: &mut Faults) {
+        let place = at.at().child("response");
+        match self.response.status {
+            None | Some(200..=202) => {}
+            Some(204) if self.response.body.is_none() => {}
+            Some(204) => faults.add(&place.child("body"), "an answer with status 204 has no body", None),
+            Some(_) => faults.add(&place.child("status"), "expected 200, 201, 202 or 204", None),
+        }
+    }
+
+    async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
+        let routes = Routes::of(&cx.resources);
+        routes.announce(&self.webhook, ());
+        let status = self.response.status.and_then(|status| StatusCode::from_u16(status).ok());
+        Ok(Box::new(Source {
+            webhook: self.webhook,
+            status: status.unwrap_or(StatusCode::OK),
+            body: self.response.body.map(|body| body.to_string().into()),
+            routes,
+            cx: cx.clone(),
+        }))
+    }
+}
+
+struct Source {
+    webhook: String,
+    status: StatusCode,
+    body: Option<Bytes>,
+    routes: Arc<Routes>,
+    cx: Context,
+}
+
+impl Stage for Source {
+    fn run(self: Box<Self>, wiring: Wiring) -> BoxFuture<'static, Result<(), StageError>> {
+        Box::pin(async move {
+            let out =
+                wiring.gated.ok_or_else(|| StageError("a source needs a buffer behind it".to_owned()))?;
+            let Self { webhook, status, body, routes, cx } = *self;
+            let route = Route { webhook: webhook.as_str().into(), out, status, body };
+            let _entered = routes.enter(&webhook, route);
+            let mut stop = cx.stop;
+            // Whoever could say stop is gone, which means the same.
+            drop(stop.wait_for(|stop| *stop).await);
+            Ok(())
+        })
+    }
+}

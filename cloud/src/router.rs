@@ -1,0 +1,135 @@
+//! Which request goes where.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+
+use crate::answer::{self, Answer};
+use crate::listener::{LARGEST_HEAD, Shared};
+use crate::tables::Found;
+use crate::token::Denied;
+use crate::transport::websocket;
+use crate::{metrics, request, status, token};
+
+/// What those are told whose channel does not run at the moment.
+const OPENING: &str = "the channel is being opened";
+
+/// Answers one request, and counts the answer.
+pub(crate) async fn route(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>) -> Answer {
+    let answer = dispatch(request, peer, shared).await;
+    shared.answered(answer.status());
+    answer
+}
+
+async fn dispatch(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>) -> Answer {
+    if head_bytes(&request) > LARGEST_HEAD {
+        let text = "the headers are too large";
+        return answer::closing(answer::detail(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text));
+    }
+    let mut parts = [""; MOST_PARTS];
+    let path = request.uri().path();
+    let Some(count) = split(path, &mut parts) else { return not_found() };
+    let is_get = *request.method() == Method::GET;
+    match &parts[..count] {
+        // A namespace before the id is understood and means nothing.
+        ["webhook", id] | ["webhook", _, id] => {
+            let id = (*id).to_owned();
+            webhook(&id, request, peer, shared).await
+        }
+        ["health" | "metrics"] | ["connect", _, _] | ["admin", ..] if !is_get => {
+            answer::allow(answer::detail(StatusCode::METHOD_NOT_ALLOWED, "only GET is taken here"), "GET")
+        }
+        ["connect", "stream", channel] => {
+            match token::authorize(&shared.channels, channel, request.headers()) {
+                Ok(channel) => websocket::connect(channel, request, shared).await,
+                Err(denied) => deny(&denied),
+            }
+        }
+        ["connect", "status", channel] => {
+            match token::authorize(&shared.channels, channel, request.headers()) {
+                Ok(channel) => status::channel(&channel).await,
+                Err(denied) => deny(&denied),
+            }
+        }
+        ["admin", "webhook-connect", "channels", channel, what] => {
+            admin(channel, what, &request, shared).await
+        }
+        ["health"] => status::health(shared),
+        ["metrics"] => metrics::answer(shared).await,
+        _ => not_found(),
+    }
+}
+
+/// Returns how large a request's head is. The server beneath reads in pieces and notices only beyond twice the bound.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    request.uri().path_and_query().map_or(0, |target| target.as_str().len()) + headers.sum::<usize>()
+}
+
+/// The most parts a path may have that anything is found at.
+const MOST_PARTS: usize = 6;
+
+/// Splits a path into its parts and returns how many there are; none when there are too many.
+fn split<'p>(path: &'p str, parts: &mut [&'p str; MOST_PARTS]) -> Option<usize> {
+    let mut count = 0;
+    for part in path.split('/').skip(1) {
+        *parts.get_mut(count)? = part;
+        count += 1;
+    }
+    Some(count)
+}
+
+async fn webhook(id: &str, request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>) -> Answer {
+    if shared.is_stopping() {
+        return answer::closing(answer::busy("the receiver is stopping"));
+    }
+    let route = match shared.routes.find(id) {
+        Found::Running(route) => route,
+        Found::Away(()) => return answer::closing(answer::busy("the webhook's pipeline is being opened")),
+        Found::Nothing => return answer::closing(not_found()),
+    };
+    if *request.method() != Method::POST {
+        let answer = answer::detail(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
+        return answer::closing(answer::allow(answer, "POST"));
+    }
+    let Ok(_permit) = shared.requests.try_acquire() else {
+        shared.refused_requests.add(1);
+        return answer::closing(answer::busy("too many requests at once"));
+    };
+    request::take(request, peer, &route, shared).await
+}
+
+async fn admin(channel: &str, what: &str, request: &Request<Incoming>, shared: &Arc<Shared>) -> Answer {
+    // Without a token there is no admin API, which is also what a stranger sees.
+    let Some(token) = &shared.settings.admin_token else { return not_found() };
+    if !token::bearer(request.headers()).is_some_and(|presented| token.matches(presented)) {
+        return unauthorized();
+    }
+    let channel = match shared.channels.find(channel) {
+        Found::Running(channel) => channel,
+        Found::Away(_) => return answer::busy(OPENING),
+        Found::Nothing => return not_found(),
+    };
+    match what {
+        "stats" => status::stats(&channel).await,
+        "dead-letters" => status::dead_letters(&channel, request.uri().query()).await,
+        _ => not_found(),
+    }
+}
+
+fn not_found() -> Answer {
+    answer::detail(StatusCode::NOT_FOUND, "not found")
+}
+
+fn deny(denied: &Denied) -> Answer {
+    match denied {
+        Denied::Unauthorized => unauthorized(),
+        Denied::Away => answer::busy(OPENING),
+    }
+}
+
+fn unauthorized() -> Answer {
+    answer::detail(StatusCode::UNAUTHORIZED, "invalid token")
+}

@@ -1,0 +1,3 @@
+//! How a connector is connected.
+
+pub(crate) mod websocket;
