@@ -1,0 +1,154 @@
+//! The settings of `subscribe`.
+
+use std::convert::Infallible;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use engine::backoff::Backoff;
+use engine::config::{Faults, Node, Secret};
+use engine::kind::{Build, Context, OpenError, Role, Stage};
+use engine::ledger::Window;
+use engine::meter::Metric;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::address::Address;
+use crate::recent::Recent;
+use crate::reconnect::Reconnect;
+use crate::status::Board;
+use crate::subscribe::Source;
+use crate::transport::{Dialer, tls};
+
+/// The largest window of webhooks.
+const MOST_IN_FLIGHT: u32 = 100_000;
+
+/// Take the webhooks of one channel from a receiver.
+///
+/// A webhook is settled with the receiver once what follows is done with it, and not before.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Subscribe {
+    /// The receiver: `https://host[:port][/prefix]`, with or without `/connect/stream`. `http`, `ws` and `wss` are taken
+    /// too; `http` and `ws` are not encrypted.
+    #[schemars(with = "String")]
+    url: Address,
+    /// The channel whose webhooks to take.
+    channel: String,
+    /// The channel's token. Never printed.
+    token: Secret,
+    /// The name of this connector in the receiver's status and logs.
+    #[serde(default)]
+    connector_id: String,
+    /// Webhooks that may be in progress at a time, 100,000 at most. More keep more destinations busy and are delivered
+    /// again when the connector dies.
+    #[serde(default = "default_in_flight")]
+    #[schemars(range(min = 1, max = 100_000))]
+    max_in_flight: NonZeroU32,
+    /// Bytes that may be in progress at a time. A larger webhook passes alone.
+    #[serde(default = "default_in_flight_bytes")]
+    max_in_flight_bytes: NonZeroU64,
+    /// How long to wait before connecting again.
+    #[serde(default)]
+    reconnect: Waits,
+}
+
+/// The waits between tries to connect. Each is drawn evenly between zero and a bound that doubles.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Waits {
+    /// The first bound, in seconds.
+    initial_seconds: Seconds,
+    /// The largest bound, in seconds.
+    max_seconds: Seconds,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            initial_seconds: Seconds(Duration::from_secs(1)),
+            max_seconds: Seconds(Duration::from_secs(60)),
+        }
+    }
+}
+
+/// A wait, in seconds.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(try_from = "f64")]
+struct Seconds(#[schemars(with = "f64")] Duration);
+
+impl TryFrom<f64> for Seconds {
+    type Error = &'static str;
+
+    fn try_from(seconds: f64) -> Result<Self, Self::Error> {
+        if (0.001..=3600.0).contains(&seconds) {
+            Ok(Self(Duration::from_secs_f64(seconds)))
+        } else {
+            Err("expected seconds, 0.001 to 3,600")
+        }
+    }
+}
+
+fn default_in_flight() -> NonZeroU32 {
+    const { NonZeroU32::new(100).expect("not zero") }
+}
+
+fn default_in_flight_bytes() -> NonZeroU64 {
+    const { NonZeroU64::new(64 * 1024 * 1024).expect("not zero") }
+}
+
+impl Build for Subscribe {
+    const NAME: &'static str = "subscribe";
+    const ROLE: Role = Role::Subscribe;
+
+    fn check(&self, at: &Node, faults: &mut Faults) {
+        let mut add = |key: &str, problem: &str| faults.add(&at.at().child(key), problem, None);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if self.channel.is_empty() || !self.channel.bytes().all(fits) {
+            add("channel", "a channel name has letters, digits, `-`, `_` and `.`");
+        }
+        if self.token.is_empty() || !self.token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            add("token", "a token has printable ASCII characters and no spaces");
+        }
+        if self.max_in_flight.get() > MOST_IN_FLIGHT {
+            add("max_in_flight", "expected 100,000 at most");
+        }
+        if self.reconnect.max_seconds.0 < self.reconnect.initial_seconds.0 {
+            add("reconnect", "`max_seconds` is smaller than `initial_seconds`");
+        }
+    }
+
+    async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
+        let channel = ByteString::from(self.channel);
+        let fails = |what| OpenError { what, help: None };
+        let tls = match self.url.tls {
+            true => Some(cx.resources.get_or_make("connector", tls).map_err(fails)?.as_ref().clone()),
+            false => None,
+        };
+        let dialer = Dialer::new(self.url, &channel, self.token, tls);
+        let dialer = dialer.map_err(|_| fails("the token cannot be sent in a header".to_owned()))?;
+        let Ok(recent) =
+            cx.resources.get_or_make(&channel, || Ok::<_, Infallible>(Mutex::new(Recent::default())));
+        let duplicates = cx.meter.counter(Metric::Duplicates, &cx.name, "");
+        let backoff = Backoff::doubling(self.reconnect.initial_seconds.0, self.reconnect.max_seconds.0);
+        Ok(Box::new(Source {
+            window: Window {
+                events: usize::try_from(self.max_in_flight.get()).unwrap_or(usize::MAX),
+                bytes: usize::try_from(self.max_in_flight_bytes.get()).unwrap_or(usize::MAX),
+            },
+            connector: self.connector_id.into(),
+            dialer,
+            reconnect: Reconnect::new(backoff, StdRng::from_os_rng()),
+            recent,
+            status: Board::shared(&cx.resources).channel(&channel, duplicates),
+            connections: cx.meter.counter(Metric::Connections, &channel, ""),
+            misunderstood: cx.meter.counter(Metric::NotUnderstood, &channel, ""),
+            beyond_window: cx.meter.counter(Metric::Limits, &channel, "window"),
+            stop: cx.stop.clone(),
+            channel,
+        }))
+    }
+}

@@ -1,0 +1,17 @@
+//! The `subscribe` source against a scripted receiver on a real socket.
+#![cfg(test)]
+
+mod connecting;
+mod logs;
+mod party;
+mod reconnecting;
+mod settling;
+
+use party::receiver::{Answers, Receiver};
+use party::stage::Stage;
+
+async fn start(more: serde_json::Value) -> (Receiver, Stage) {
+    let receiver = Receiver::start(Answers::Upgrade).await;
+    let stage = Stage::start(receiver.address, more).await;
+    (receiver, stage)
+}
