@@ -1,0 +1,22 @@
+//! Every case, by theme.
+
+mod ack;
+mod disk;
+mod durability;
+mod fidelity;
+mod operation;
+mod transport;
+
+use crate::case::Case;
+
+/// Returns every case, in the order of the report.
+#[must_use]
+pub fn all() -> Vec<Case> {
+    [ack::CASES, durability::CASES, disk::CASES, fidelity::CASES, operation::CASES, transport::CASES].concat()
+}
+
+/// Returns the case with this id.
+#[must_use]
+pub fn find(id: &str) -> Option<Case> {
+    all().into_iter().find(|case| case.id == id)
+}

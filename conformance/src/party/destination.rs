@@ -1,0 +1,181 @@
+//! An HTTP destination that behaves as the case wants and remembers what it was sent.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::case::Failed;
+
+/// What a destination was sent.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// What it was answered.
+    pub answered: StatusCode,
+}
+
+impl Call {
+    /// Returns a header as text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// How a destination behaves: how long it takes, and what it answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// What it answers.
+    pub status: StatusCode,
+    /// How long it takes for that.
+    pub delay: Duration,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self { status: StatusCode::OK, delay: Duration::ZERO }
+    }
+}
+
+/// A running destination. Dropping it closes its port.
+#[derive(Debug)]
+pub struct Destination {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    manners: Mutex<Manners>,
+    calls: Mutex<Vec<Call>>,
+}
+
+impl Destination {
+    /// Starts a destination at a free port.
+    ///
+    /// # Errors
+    /// No port can be bound.
+    pub async fn start() -> Result<Self, Failed> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::serve(listener, Arc::default())
+    }
+
+    fn serve(listener: TcpListener, shared: Arc<Shared>) -> Result<Self, Failed> {
+        let address = listener.local_addr()?;
+        let own = Arc::clone(&shared);
+        let server = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = Arc::clone(&own);
+                connections.spawn(async move {
+                    let service = service_fn(|request| answer(request, Arc::clone(&shared)));
+                    // A caller that hangs up is its own business.
+                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+                });
+            }
+        });
+        Ok(Self { address, shared, server })
+    }
+
+    /// Returns the URL that webhooks go to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/hooks?from=relay", self.address)
+    }
+
+    /// Changes how it behaves from now on.
+    pub fn behave(&self, manners: Manners) {
+        *self.shared.manners.lock().unwrap_or_else(PoisonError::into_inner) = manners;
+    }
+
+    /// Returns what it was sent so far.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns what it was sent after the first `count` calls.
+    #[must_use]
+    pub fn calls_from(&self, count: usize) -> Vec<Call> {
+        let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.get(count..).unwrap_or_default().to_vec()
+    }
+
+    /// Returns how often it was called.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Returns whether it was sent a webhook whose header `name` is `value`.
+    #[must_use]
+    pub fn saw(&self, name: &str, value: &str) -> bool {
+        let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.iter().any(|call| call.header(name) == value)
+    }
+
+    /// Closes its port and every connection, as a machine that goes down; what it remembers stays.
+    pub async fn go_down(&mut self) {
+        self.server.abort();
+        // Ending is all that is wanted of it.
+        drop((&mut self.server).await);
+    }
+
+    /// Opens its port again.
+    ///
+    /// # Errors
+    /// Another process took the port meanwhile.
+    pub async fn come_back(&mut self) -> Result<(), Failed> {
+        let listener = TcpListener::bind(self.address).await?;
+        *self = Self::serve(listener, Arc::clone(&self.shared))?;
+        Ok(())
+    }
+}
+
+impl Drop for Destination {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let Manners { status, delay } = *shared.manners.lock().unwrap_or_else(PoisonError::into_inner);
+    let (parts, body) = request.into_parts();
+    if let Ok(body) = body.collect().await {
+        tokio::time::sleep(delay).await;
+        let target = parts.uri.path_and_query().map_or(String::new(), ToString::to_string);
+        let call = Call {
+            method: parts.method,
+            target,
+            headers: parts.headers,
+            body: body.to_bytes(),
+            answered: status,
+        };
+        shared.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+    }
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    Ok(answer)
+}

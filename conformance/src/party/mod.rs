@@ -1,0 +1,10 @@
+//! Who takes part in a case beside the binary, and how the binary itself is started and stopped.
+
+pub mod connector;
+pub mod destination;
+pub mod http;
+pub mod process;
+pub mod proxy;
+pub mod receiver;
+pub mod sender;
+pub mod wait;

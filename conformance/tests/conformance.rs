@@ -1,0 +1,63 @@
+//! Every case of the suite against the real binary, on every buffer. Each is a test of its own, so that a runner tells
+//! them apart.
+
+use std::path::{Path, PathBuf};
+
+use conformance::case::Verdict;
+use conformance::cases;
+use conformance::runner::run_one;
+use conformance::stand::Buffer;
+
+/// Returns the binary under test: the one named by `WEBHOOK_CONNECT_BIN`, else the one beside this test's own folder.
+fn binary() -> PathBuf {
+    if let Some(named) = std::env::var_os("WEBHOOK_CONNECT_BIN") {
+        return named.into();
+    }
+    let own = std::env::current_exe().expect("a test knows its own path");
+    let built =
+        own.parent().and_then(Path::parent).expect("tests lie two folders deep").join("webhook-connect");
+    assert!(built.is_file(), "build the binary first: cargo build --bin webhook-connect");
+    built
+}
+
+fn prove(id: &str, buffer: Buffer) {
+    let case = cases::find(id).expect("the id is in the suite");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    let line = runtime.block_on(run_one(&case, buffer, binary()));
+    println!("{line}");
+    assert!(!matches!(line.verdict, Verdict::Failed(_)), "{line}");
+}
+
+macro_rules! every_case {
+    ($($name:ident $id:literal)*) => {
+        mod embedded {
+            $(#[test] fn $name() { super::prove($id, super::Buffer::Embedded) })*
+        }
+
+        mod memory {
+            $(#[test] fn $name() { super::prove($id, super::Buffer::Memory) })*
+        }
+
+        const IDS: &[&str] = &[$($id),*];
+    };
+}
+
+every_case! {
+    ack_01 "ACK-01" ack_02 "ACK-02" ack_03 "ACK-03" ack_04 "ACK-04" ack_05 "ACK-05" ack_06 "ACK-06" ack_09 "ACK-09"
+    ack_10 "ACK-10" ack_11 "ACK-11"
+    dur_02 "DUR-02" dur_03 "DUR-03" dur_06 "DUR-06" dur_07 "DUR-07" dur_08 "DUR-08" led_01 "LED-01"
+    dur_01 "DUR-01"
+    fid_01 "FID-01" fid_02 "FID-02" fid_03 "FID-03"
+    ord_01 "ORD-01" shd_01 "SHD-01"
+    trn_01 "TRN-01" trn_02 "TRN-02"
+}
+
+#[test]
+fn every_case_of_the_suite_is_run_here() {
+    let all: Vec<_> = cases::all().iter().map(|case| case.id).collect();
+    assert_eq!(all, IDS);
+}
