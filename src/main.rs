@@ -1,6 +1,46 @@
-//! The command line of Webhook Connect.
+//! The command line of Webhook Connect: the connector by default, the receiver and the demonstration by name.
+
+mod cli;
+mod config;
+mod connector;
+mod demo;
+mod failure;
+mod logging;
+mod receiver;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use failure::Failure;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    // Some client libraries bring no provider and panic without a default one.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| Failure::other("the TLS provider cannot be installed"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::other(format!("the runtime cannot be started: {error}")))?;
+    runtime.block_on(async {
+        match cli.command {
+            Some(Command::Receiver(options)) => receiver::run(*options, cli.log_format).await,
+            Some(Command::Demo(options)) => demo::run(options).await,
+            None => connector::run(cli.connector, cli.log_format).await,
+        }
+    })
+}

@@ -1,0 +1,100 @@
+//! Reads configuration files and reports what is wrong with all of them at once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::config::{Document, Environment, Fault, Faults, Node};
+use engine::graph::check::check;
+use engine::graph::draft::Draft;
+use engine::graph::plan::Plan;
+use engine::kind::Kind;
+use tracing::warn;
+
+use crate::failure::Failure;
+
+/// A file that was read, with what was found wrong with it.
+pub(crate) struct File {
+    path: PathBuf,
+    source: String,
+    root: Option<Node>,
+    /// The complaints about it.
+    pub(crate) faults: Faults,
+}
+
+impl File {
+    /// Reads a file that must be there.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let source = fs::read_to_string(path).map_err(|error| {
+            Failure::Configuration(format!("{}: cannot be read: {error}", path.display()))
+        })?;
+        let mut faults = Faults::default();
+        let root = Document::read(&source, &Environment, &mut faults).map(|document| document.root);
+        Ok(Self { path: path.to_owned(), source, root, faults })
+    }
+
+    /// Reads the file that was named, else the one called `name` beside `beside` if there is one.
+    ///
+    /// # Errors
+    /// The file that was named cannot be read.
+    pub(crate) fn read_beside(
+        named: Option<&Path>,
+        beside: &Path,
+        name: &str,
+    ) -> Result<Option<Self>, Failure> {
+        let implied = beside.with_file_name(name);
+        match named {
+            Some(path) => Self::read(path).map(Some),
+            None if implied.is_file() => Self::read(&implied).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Stands for the command line where there is no file.
+    pub(crate) fn command_line() -> Self {
+        Self {
+            path: PathBuf::from("command line"),
+            source: String::new(),
+            root: None,
+            faults: Faults::default(),
+        }
+    }
+
+    /// Returns the whole tree; none when the text is not JSON.
+    pub(crate) fn root(&self) -> Option<Node> {
+        self.root.clone()
+    }
+
+    /// Returns the folder it stands in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// Checks the drafts of `file` whole.
+pub(crate) fn plan(drafts: Vec<Draft>, kinds: &Arc<[Kind]>, file: &mut File) -> Vec<Plan> {
+    check(drafts, kinds, &mut file.faults).unwrap_or_default()
+}
+
+/// Reports everything that is wrong with all files.
+///
+/// # Errors
+/// There are faults.
+pub(crate) fn refuse_faults(files: &[&File]) -> Result<(), Failure> {
+    let faulty = files.iter().filter(|file| !file.faults.is_empty());
+    let told: String =
+        faulty.map(|file| file.faults.render(&file.path.display().to_string(), &file.source)).collect();
+    if told.is_empty() { Ok(()) } else { Err(Failure::Configuration(told)) }
+}
+
+/// Logs what deserves a look in any of the files.
+pub(crate) fn log_warnings(files: &[&File]) {
+    for file in files {
+        for Fault { at, problem, .. } in file.faults.warnings() {
+            warn!(file = %file.path.display(), %at, "{problem}");
+        }
+    }
+}
