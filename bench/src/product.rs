@@ -40,7 +40,9 @@ pub(crate) fn binary() -> Result<PathBuf, Failed> {
 impl Receiver {
     /// Starts a receiver whose bounds no benchmark meets. The flow lines are off, as on a busy receiver.
     pub(crate) async fn start() -> Result<Self, Failed> {
-        let folder = TempDir::with_prefix_in("webhook-connect-bench-", ".")?;
+        // Beside the binary: a real disk, where a temporary folder may be memory.
+        let beside = binary()?.parent().map_or_else(PathBuf::new, Path::to_owned);
+        let folder = TempDir::with_prefix_in("webhook-connect-bench-", beside)?;
         let limits = json!({
             "channel": CHANNEL, "channel_token": TOKEN, "max_queue_size": 100_000_000, "max_in_flight": 2_000,
             "max_queue_bytes": 1_u64 << 40,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conformance::case::Failed;
 use conformance::party::destination::Destination;
@@ -76,9 +76,14 @@ impl World {
         &self.destination
     }
 
+    /// Returns when the webhook with this name reached the destination; none when it did not.
+    pub(super) fn arrival(&self, delivery: &str) -> Option<Instant> {
+        self.destination.saw(DELIVERY, delivery)
+    }
+
     /// Returns whether the webhook with this name reached the destination.
     pub(super) fn has_arrived(&self, delivery: &str) -> bool {
-        self.destination.saw(DELIVERY, delivery)
+        self.arrival(delivery).is_some()
     }
 
     /// Returns how often the destination was called.

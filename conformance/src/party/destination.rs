@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -30,6 +30,8 @@ pub struct Call {
     pub body: Bytes,
     /// What it was answered.
     pub answered: StatusCode,
+    /// When it was there whole.
+    pub at: Instant,
 }
 
 impl Call {
@@ -126,11 +128,11 @@ impl Destination {
         self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Returns whether it was sent a webhook whose header `name` is `value`.
+    /// Returns when it was first sent a webhook whose header `name` is `value`; none when it was not.
     #[must_use]
-    pub fn saw(&self, name: &str, value: &str) -> bool {
+    pub fn saw(&self, name: &str, value: &str) -> Option<Instant> {
         let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.iter().any(|call| call.header(name) == value)
+        calls.iter().find(|call| call.header(name) == value).map(|call| call.at)
     }
 
     /// Closes its port and every connection, as a machine that goes down; what it remembers stays.
@@ -164,6 +166,7 @@ async fn answer(
     let Manners { status, delay } = *shared.manners.lock().unwrap_or_else(PoisonError::into_inner);
     let (parts, body) = request.into_parts();
     if let Ok(body) = body.collect().await {
+        let at = Instant::now();
         tokio::time::sleep(delay).await;
         let target = parts.uri.path_and_query().map_or(String::new(), ToString::to_string);
         let call = Call {
@@ -172,6 +175,7 @@ async fn answer(
             headers: parts.headers,
             body: body.to_bytes(),
             answered: status,
+            at,
         };
         shared.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }

@@ -2,6 +2,7 @@
 
 pub mod connector;
 pub mod destination;
+pub mod github;
 pub mod http;
 pub mod process;
 pub mod proxy;

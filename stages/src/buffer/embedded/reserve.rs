@@ -1,31 +1,59 @@
 //! Room set aside so that webhooks can still be removed when the disk is full.
+//!
+//! Removing a webhook takes room too, and gives none back before everything in the oldest segment is removed. So there is
+//! the more of it the larger the segments are, and appends wait until it is set aside again.
 
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info};
 
 use super::disk::Disk;
+use super::writer::is_full;
 
 const NAME: &str = "reserve";
-/// Its size.
-pub(super) const BYTES: usize = 1 << 20;
+
+/// This part of a segment is set aside. Removed one by one, webhooks of 512 bytes take a quarter of their own room.
+const PART: u64 = 4;
+
+/// Set aside at least, and where the disk has no room for more.
+const LEAST: u64 = 1 << 20;
 
 /// How long to wait before room is set aside again.
-const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(1) };
 
 /// A file of zeros that is given up when the disk is full.
 pub(super) struct Reserve {
+    bytes: u64,
     is_there: bool,
+    /// True while appends have to wait for it.
+    is_owed: bool,
     tried: Option<Instant>,
 }
 
 impl Reserve {
     /// Sets room aside, if there is any.
-    pub(super) fn open(disk: &dyn Disk) -> Self {
-        let is_there = disk.list().is_ok_and(|files| files.iter().any(|(name, _)| name == NAME));
-        let mut reserve = Self { is_there, tried: None };
+    pub(super) fn open(disk: &dyn Disk, segment_bytes: u64) -> Self {
+        let files = disk.list().unwrap_or_default();
+        let found = files.into_iter().find(|(name, _)| name == NAME).map(|(_, len)| len);
+        let bytes = found.unwrap_or(segment_bytes / PART).max(LEAST);
+        let mut reserve = Self { bytes, is_there: found.is_some(), is_owed: false, tried: None };
         reserve.restore(disk);
+        if !reserve.is_there {
+            (reserve.bytes, reserve.tried) = (LEAST, None);
+            reserve.restore(disk);
+        }
         reserve
+    }
+
+    /// Returns how much it is.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns true while appends must leave what room there is to removals.
+    pub(super) fn is_owed(&mut self, disk: &dyn Disk) -> bool {
+        self.restore(disk);
+        self.is_owed
     }
 
     /// Gives the room up. Returns false when there was none.
@@ -34,7 +62,7 @@ impl Reserve {
             return false;
         }
         info!("the disk is full; the room set aside for removals is given up");
-        self.is_there = false;
+        (self.is_there, self.is_owed) = (false, true);
         self.tried = Some(Instant::now());
         true
     }
@@ -45,9 +73,12 @@ impl Reserve {
             return;
         }
         self.tried = Some(Instant::now());
-        match disk.write(NAME, &vec![0; BYTES]) {
-            Ok(()) => self.is_there = true,
-            Err(error) => debug!(%error, "no room can be set aside"),
+        match disk.write(NAME, &vec![0; usize::try_from(self.bytes).unwrap_or_default()]) {
+            Ok(()) => (self.is_there, self.is_owed) = (true, false),
+            Err(error) => {
+                self.is_owed |= is_full(&error);
+                debug!(%error, "no room can be set aside");
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use super::group::Group;
 use super::index::Slot;
 use super::log::{Log, Shared};
 use super::queue::{Request, Work};
-use super::reserve::{self, Reserve};
+use super::reserve::Reserve;
 use super::space::{self, Space};
 
 /// Bytes a record takes beside what its webhook weighs, about.
@@ -37,7 +37,7 @@ impl Writer {
     pub(super) fn new(shared: Arc<Shared>, newest: Option<(u32, u64)>, segment_bytes: u64) -> Self {
         let log = Log::new(Arc::clone(&shared), newest, segment_bytes);
         let space = Space::new(Arc::clone(&shared), segment_bytes);
-        let reserve = Reserve::open(&*shared.disk);
+        let reserve = Reserve::open(&*shared.disk, segment_bytes);
         Self { shared, log, space, reserve }
     }
 
@@ -54,14 +54,13 @@ impl Writer {
     }
 
     fn serve(&mut self, requests: Vec<Request>) {
-        let error = match self.group(&requests) {
+        let error = match self.admit(&requests).and_then(|()| self.group(&requests)) {
             Ok(done) => {
                 self.answer(requests, done);
                 return self.reserve.restore(&*self.shared.disk);
             }
             Err(error) => error,
         };
-        let is_append = |request: &Request| matches!(request.work, Work::Append(..));
         let (appends, rest): (Vec<_>, Vec<_>) = requests.into_iter().partition(is_append);
         let mixed = !appends.is_empty();
         refuse(appends, &error);
@@ -79,13 +78,19 @@ impl Writer {
 
     /// Gives the room of a segment back that is full of what was removed, although it has not reached its size.
     fn make_room(&mut self) {
-        if !self.space.would_help(&self.log, reserve::BYTES as u64 / 2) {
+        if !self.space.would_help(&self.log, self.reserve.bytes() / 2) {
             return;
         }
         self.reserve.release(&*self.shared.disk);
         if let Err(error) = self.space.press(&mut self.log) {
             debug!(%error, "no new segment can be begun on the full disk");
         }
+    }
+
+    /// Refuses appends while what was set aside for removals is not there again.
+    fn admit(&mut self, requests: &[Request]) -> io::Result<()> {
+        let owed = requests.iter().any(is_append) && self.reserve.is_owed(&*self.shared.disk);
+        if owed { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn group(&mut self, requests: &[Request]) -> io::Result<Vec<Done>> {
@@ -112,6 +117,10 @@ impl Writer {
             }
         }
     }
+}
+
+fn is_append(request: &Request) -> bool {
+    matches!(request.work, Work::Append(..))
 }
 
 fn put(group: &mut Group<'_>, request: &Request) -> Done {
@@ -157,7 +166,8 @@ fn refuse(requests: Vec<Request>, error: &io::Error) {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// Returns true when the disk has no room.
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
