@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -25,9 +26,14 @@ pub(crate) async fn serve() -> io::Result<()> {
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
             let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new());
+            // As the receiver sets it up.
+            http.timer(TokioTimer::new())
+                .header_read_timeout(Duration::from_secs(15))
+                .max_buf_size(64 * 1024)
+                .max_headers(128)
+                .half_close(true);
             // A client that goes away ends its connection and nothing else.
-            drop(http.serve_connection(TokioIo::new(stream), service_fn(answer)).await);
+            drop(http.serve_connection(TokioIo::new(stream), service_fn(answer)).with_upgrades().await);
         });
     }
 }

@@ -23,7 +23,10 @@ impl Id {
     /// Makes a new id: a UUID of version 7, so ids sort by the time they were made.
     #[must_use]
     pub fn new() -> Self {
-        Self(uuid::Uuid::now_v7().into_bytes())
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        // The generator of the thread: asking the system each time is a tenth of what taking a webhook costs.
+        Self(uuid::Builder::from_unix_timestamp_millis(ms, &rand::random()).into_uuid().into_bytes())
     }
 }
 

@@ -98,7 +98,7 @@ impl<S: Store> Driver<S> {
                 () = self.sessions.changed() => self.collect(),
                 Some(request) = demand.next() => self.answer(request),
                 () = sleep_until(wake) => self.on_time(),
-                taken = input.recv_many(&mut batch, intake::BATCH), if open && self.intake.is_idle() => {
+                taken = input.recv_many(&mut batch, intake::BATCH), if open && self.intake.has_room() => {
                     open = taken > 0;
                     self.accept(&mut batch);
                 }

@@ -7,8 +7,9 @@ use engine::ack::{Ack, Answer, Outcome};
 use engine::limits::{Limits, Overflow};
 use engine::store::{Store, StoreError};
 use engine::webhook::{Event, Webhook};
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 
 /// What a sender is asked to wait when its webhook cannot be stored.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -16,13 +17,19 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Webhooks that one commit takes at most.
 pub(super) const BATCH: usize = 1_024;
 
-/// A commit of new webhooks in flight: gives their acks back, and what the store said.
-type Append = BoxFuture<'static, (Vec<Ack>, Result<Vec<u64>, StoreError>)>;
+/// Commits in flight at most. The store puts those together that wait for it, so each may be small.
+const COMMITS: usize = 64;
 
-/// The commit of new webhooks in flight. One at a time: what comes meanwhile goes with the next.
+/// A commit of new webhooks in flight: gives back their acks, what they weigh, and what the store said.
+type Append = BoxFuture<'static, (Vec<Ack>, u64, Result<Vec<u64>, StoreError>)>;
+
+/// The commits of new webhooks in flight.
 pub(super) struct Intake<S> {
     store: Arc<S>,
-    append: Option<Append>,
+    appends: FuturesUnordered<Append>,
+    /// Webhooks in flight to the store, which its figures do not have yet.
+    events: u64,
+    bytes: u64,
 }
 
 /// What became of a batch.
@@ -44,17 +51,24 @@ pub(super) struct Overflowing {
 
 impl<S: Store> Intake<S> {
     pub(super) fn new(store: Arc<S>) -> Self {
-        Self { store, append: None }
+        Self { store, appends: FuturesUnordered::new(), events: 0, bytes: 0 }
     }
 
+    /// Returns true when nothing is in flight.
     pub(super) fn is_idle(&self) -> bool {
-        self.append.is_none()
+        self.appends.is_empty()
+    }
+
+    /// Returns true when another commit may begin.
+    pub(super) fn has_room(&self) -> bool {
+        self.appends.len() < COMMITS
     }
 
     /// Starts to commit `batch`, turning away what exceeds the bounds of the queue.
     pub(super) fn take(&mut self, batch: &mut Vec<Event>, limits: &Limits) -> Overflowing {
         let stats = self.store.stats();
-        let (mut events, mut bytes) = (stats.live, stats.live_bytes);
+        let (mut events, mut bytes) = (stats.live + self.events, stats.live_bytes.saturating_add(self.bytes));
+        let mut taken_bytes = 0;
         let mut over = Overflowing::default();
         let (mut webhooks, mut acks) =
             (Vec::<Webhook>::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
@@ -74,21 +88,35 @@ impl<S: Store> Intake<S> {
             }
             events += 1;
             bytes = bytes.saturating_add(weight);
+            taken_bytes += weight;
             webhooks.push(webhook);
             acks.push(ack);
         }
         if !webhooks.is_empty() {
             let store = Arc::clone(&self.store);
-            self.append = Some(async move { (acks, store.append(webhooks).await) }.boxed());
+            (self.events, self.bytes) = (self.events + webhooks.len() as u64, self.bytes + taken_bytes);
+            self.appends.push(async move { (acks, taken_bytes, store.append(webhooks).await) }.boxed());
         }
         over
     }
 
-    /// Waits for the commit in flight and tells its senders; for ever when there is none. Cancelling loses nothing.
+    /// Waits until a commit in flight has ended and tells the senders of all that have; for ever when there is none.
+    /// Cancelling loses nothing.
     pub(super) async fn taken(&mut self) -> Taken {
-        let Some(append) = &mut self.append else { return std::future::pending().await };
-        let (acks, result) = append.await;
-        self.append = None;
+        let Some(first) = self.appends.next().await else { return std::future::pending().await };
+        let mut taken = self.tell(first);
+        // The store ends many at once: one look at the rest of the buffer is enough for all of them.
+        while let Some(Some(next)) = self.appends.next().now_or_never() {
+            let other = self.tell(next);
+            if matches!(taken, Taken::Stored) {
+                taken = other;
+            }
+        }
+        taken
+    }
+
+    fn tell(&mut self, (acks, bytes, result): (Vec<Ack>, u64, Result<Vec<u64>, StoreError>)) -> Taken {
+        (self.events, self.bytes) = (self.events - acks.len() as u64, self.bytes - bytes);
         match result {
             Ok(_) => {
                 acks.into_iter().for_each(|ack| ack.settle(Outcome::Delivered));

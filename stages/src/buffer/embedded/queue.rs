@@ -55,11 +55,16 @@ struct Waiting {
     webhooks: usize,
     bytes: usize,
     closed: bool,
+    /// When the last group was taken, and how many webhooks it had.
+    taken: Option<Instant>,
+    last: usize,
 }
 
 impl Waiting {
-    fn is_full(&self) -> bool {
-        self.closed || self.webhooks >= GROUP_WEBHOOKS || self.bytes >= GROUP_BYTES
+    /// Returns true when waiting for more would not pay: a group is full, or has as many webhooks as the last one. So a
+    /// lone sender never waits, and many who wait for their answers before they send more soon share a group.
+    fn is_enough(&self) -> bool {
+        self.closed || self.webhooks >= GROUP_WEBHOOKS.min(self.last.max(1)) || self.bytes >= GROUP_BYTES
     }
 
     fn take_group(&mut self) -> Vec<Request> {
@@ -74,6 +79,7 @@ impl Waiting {
                 break;
             }
         }
+        (self.taken, self.last) = (Some(Instant::now()), webhooks);
         group
     }
 }
@@ -97,15 +103,15 @@ impl Queue {
         let (webhooks, bytes) = work.size();
         (waiting.webhooks, waiting.bytes) = (waiting.webhooks + webhooks, waiting.bytes + bytes);
         waiting.requests.push_back(Request { channel, work, _room: room });
-        // While the writer gathers, only the first and what fills the group are worth waking it.
-        if first || waiting.is_full() {
+        // While the writer gathers, only the first and what completes the group are worth waking it.
+        if first || waiting.is_enough() {
             self.bell.notify_one();
         }
         Ok(())
     }
 
-    /// Returns the next group: after the gathering time or once it is full. Returns an empty one at once when nothing
-    /// waits and `idle` is false; none when the queue is closed and empty.
+    /// Returns the next group: once enough waits, or the gathering time after the last group was taken. Returns an empty one
+    /// at once when nothing waits and `idle` is false; none when the queue is closed and empty.
     pub(super) fn gather(&self, idle: bool) -> Option<Vec<Request>> {
         let mut waiting = self.lock();
         while waiting.requests.is_empty() {
@@ -117,8 +123,8 @@ impl Queue {
             }
             waiting = self.bell.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        let end = Instant::now() + self.gather;
-        while !waiting.is_full() {
+        let end = waiting.taken.map_or_else(Instant::now, |taken| taken + self.gather);
+        while !waiting.is_enough() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
