@@ -5,6 +5,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use rand::Rng;
+
+/// Written at a time where much is.
+const PIECE: usize = 64 << 10;
+
 /// A folder of files. Names are plain; one of them may be below `quarantine/`.
 pub(super) trait Disk: Send + Sync + 'static {
     /// Returns the names and lengths of the files in the folder.
@@ -21,6 +26,10 @@ pub(super) trait Disk: Send + Sync + 'static {
 
     /// Writes a whole file that may be lost in a crash. A failure leaves none.
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes a file that takes `bytes` bytes of room, also where the file system compresses; it is there after a crash. A
+    /// failure leaves none.
+    fn set_aside(&self, name: &str, bytes: u64) -> io::Result<()>;
 
     /// Removes a file. It stays removed after a crash.
     fn remove(&self, name: &str) -> io::Result<()>;
@@ -93,6 +102,24 @@ impl Disk for Folder {
         }
         fs::write(&path, bytes).inspect_err(|_| {
             // Half a file is worth nothing and takes room; if it cannot be removed either, it is overwritten next time.
+            drop(fs::remove_file(&path));
+        })
+    }
+
+    fn set_aside(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let path = self.0.join(name);
+        let written = File::create(&path).and_then(|mut file| {
+            let (mut piece, mut left) = (vec![0; PIECE], bytes);
+            while left > 0 {
+                let part = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+                rand::rng().fill(&mut piece[..part]);
+                file.write_all(&piece[..part])?;
+                left -= part as u64;
+            }
+            file.sync_all()
+        });
+        written.inspect_err(|_| {
+            // If it cannot be removed either, it is written over next time.
             drop(fs::remove_file(&path));
         })
     }

@@ -3,11 +3,12 @@
 //! `recent` holds them by sequence minus `base`. What would stretch it (a webhook that outlives thousands of later ones)
 //! moves to `early`; deferred and parked webhooks have maps of their own with what else is known of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use engine::store::{Limit, ParkCause, Tries};
 
 use super::item::{Letter, What};
+use super::slots::Slots;
 
 /// A hole in the sequences wider than this is not filled with empty slots.
 const WIDEST_HOLE: u64 = 4_096;
@@ -29,7 +30,7 @@ pub(super) struct Slot {
 const OFFSET_BITS: u32 = 36;
 
 impl Slot {
-    const EMPTY: Self = Self { at: 0, len: 0, weight: 0 };
+    pub(super) const EMPTY: Self = Self { at: 0, len: 0, weight: 0 };
 
     pub(super) fn new(segment: u32, offset: u64, len: u32, weight: u32) -> Self {
         Self { at: u64::from(segment) << OFFSET_BITS | offset, len, weight }
@@ -80,7 +81,7 @@ pub(super) struct Wanted {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     base: u64,
-    recent: VecDeque<Slot>,
+    recent: Slots,
     /// Slots in `recent` that are not empty.
     filled: usize,
     early: BTreeMap<u64, Slot>,
@@ -179,8 +180,9 @@ impl Index {
     pub(super) fn queued(&self, after: u64, limit: Limit) -> Vec<Wanted> {
         let early = self.early.range(after.saturating_add(1)..).map(|(sequence, slot)| (*sequence, *slot));
         let skip = usize::try_from(after.saturating_add(1).saturating_sub(self.base)).unwrap_or(usize::MAX);
-        let numbered = (self.base..).zip(&self.recent).skip(skip.min(self.recent.len()));
-        let recent = numbered.filter(|(_, slot)| slot.len > 0).map(|(sequence, slot)| (sequence, *slot));
+        let skip = skip.min(self.recent.len());
+        let numbered = (self.base + skip as u64..).zip(self.recent.from(skip));
+        let recent = numbered.filter(|(_, slot)| slot.len > 0);
         let mut bytes = 0;
         let within = early.chain(recent).enumerate().take_while(|(n, (_, slot))| {
             bytes += slot.weight as usize;
@@ -215,6 +217,16 @@ impl Index {
         self.parked.range(after.saturating_add(1)..).map(|(sequence, one)| (*sequence, one))
     }
 
+    /// Returns every webhook whose entry lies in `segment`, by looking at all there are.
+    pub(super) fn lying_in(&self, segment: u32) -> impl Iterator<Item = (u64, Slot)> {
+        let recent = (self.base..).zip(self.recent.from(0)).filter(|(_, slot)| slot.len > 0);
+        let early = self.early.iter().map(|(sequence, slot)| (*sequence, *slot));
+        let deferred = self.deferred.iter().map(|(sequence, one)| (*sequence, one.slot));
+        let parked = self.parked.iter().map(|(sequence, (slot, _))| (*sequence, *slot));
+        let all = recent.chain(early).chain(deferred).chain(parked);
+        all.filter(move |(_, slot)| slot.segment() == segment)
+    }
+
     fn queued_slot(&self, sequence: u64) -> Option<Slot> {
         let recent = self.position(sequence).and_then(|at| self.recent.get(at)?.there());
         recent.or_else(|| self.early.get(&sequence).copied())
@@ -240,7 +252,7 @@ impl Index {
         let at = self.position(sequence)?;
         let slot = std::mem::replace(self.recent.get_mut(at)?, Slot::EMPTY).there()?;
         self.filled -= 1;
-        while self.recent.front().is_some_and(|slot| slot.len == 0) {
+        while self.recent.get(0).is_some_and(|slot| slot.len == 0) {
             self.recent.pop_front();
             self.base += 1;
         }

@@ -16,12 +16,12 @@ const NAME: &str = "reserve";
 const PART: u64 = 4;
 
 /// Set aside at least, and where the disk has no room for more.
-const LEAST: u64 = 1 << 20;
+const LEAST: u64 = if cfg!(test) { 64 << 10 } else { 1 << 20 };
 
 /// How long to wait before room is set aside again.
 const AGAIN: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(1) };
 
-/// A file of zeros that is given up when the disk is full.
+/// A file that is given up when the disk is full.
 pub(super) struct Reserve {
     bytes: u64,
     is_there: bool,
@@ -35,8 +35,13 @@ impl Reserve {
     pub(super) fn open(disk: &dyn Disk, segment_bytes: u64) -> Self {
         let files = disk.list().unwrap_or_default();
         let found = files.into_iter().find(|(name, _)| name == NAME).map(|(_, len)| len);
-        let bytes = found.unwrap_or(segment_bytes / PART).max(LEAST);
-        let mut reserve = Self { bytes, is_there: found.is_some(), is_owed: false, tried: None };
+        let bytes = (segment_bytes / PART).max(LEAST);
+        let is_there = found.is_some_and(|found| found >= bytes);
+        if found.is_some() && !is_there {
+            // Made on a full disk, or cut short by a crash. What cannot be removed is written over.
+            drop(disk.remove(NAME));
+        }
+        let mut reserve = Self { bytes, is_there, is_owed: false, tried: None };
         reserve.restore(disk);
         if !reserve.is_there {
             (reserve.bytes, reserve.tried) = (LEAST, None);
@@ -73,7 +78,7 @@ impl Reserve {
             return;
         }
         self.tried = Some(Instant::now());
-        match disk.write(NAME, &vec![0; usize::try_from(self.bytes).unwrap_or_default()]) {
+        match disk.set_aside(NAME, self.bytes) {
             Ok(()) => (self.is_there, self.is_owed) = (true, false),
             Err(error) => {
                 self.is_owed |= is_full(&error);

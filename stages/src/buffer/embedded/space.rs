@@ -28,6 +28,9 @@ const STEP: u64 = 1 << 20;
 /// Groups between two looks at the garbage.
 const LOOK: u32 = 64;
 
+/// This part of a segment's size must be garbage before it is ended early.
+const LEAST_GARBAGE: u64 = 64;
+
 /// What is being copied forward.
 pub(super) struct Space {
     shared: Arc<Shared>,
@@ -62,7 +65,9 @@ impl Space {
         let state = self.shared.state();
         let is_last = |number: u32| log.is_between() || number == log.current();
         let oldest = state.segments.first_key_value().filter(|(number, _)| is_last(**number));
-        oldest.is_some_and(|(_, one)| one.len > 3 * one.held_bytes && one.held_bytes <= room)
+        // Little garbage is not worth a segment for every refused webhook.
+        let worth = self.segment_bytes / LEAST_GARBAGE;
+        oldest.is_some_and(|(_, one)| one.len > 3 * one.held_bytes + worth && one.held_bytes <= room)
     }
 
     /// Ends the segment that is written to, if there is one, and begins the next, so that older ones can go.
@@ -150,7 +155,21 @@ impl Space {
                 keep(item);
             }
         }
+        if self.shared.state().segments.get(&number).is_some_and(|one| one.held > found.len() as u64) {
+            // Some of them are damaged, so that reading the segment does not show them.
+            return Ok(self.known_in(number));
+        }
         Ok(found)
+    }
+
+    fn known_in(&self, segment: u32) -> VecDeque<(u32, u64, Slot)> {
+        let state = self.shared.state();
+        let each = (0..).zip(&state.channels).flat_map(|(channel, one)| {
+            one.index.lying_in(segment).map(move |(sequence, slot)| (channel, sequence, slot))
+        });
+        let mut all: Vec<_> = each.collect();
+        all.sort_by_key(|(_, _, slot)| slot.offset());
+        all.into()
     }
 
     fn is_at(&self, channel: u32, sequence: u64, slot: Slot) -> bool {

@@ -145,6 +145,10 @@ impl Disk for Sim {
         written
     }
 
+    fn set_aside(&self, name: &str, bytes: u64) -> io::Result<()> {
+        self.write(name, &vec![0; usize::try_from(bytes).unwrap()])
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut world = self.world();
         world.step()?;
