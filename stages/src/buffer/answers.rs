@@ -23,7 +23,13 @@ impl<S: Store> Driver<S> {
                     debug!(%id, "who settled the webhook has gone away");
                 }
             }
-            Request::Figures(answer) => drop(answer.send(self.figures())),
+            Request::Figures(answer) => {
+                let figures = self.figures();
+                self.audit(figures.stats);
+                if answer.send(figures).is_err() {
+                    debug!(channel = %self.channel, "who asked for the figures has gone away");
+                }
+            }
             Request::Parked { after, max, found } => {
                 let store = Arc::clone(&self.store);
                 tokio::spawn(async move { drop(found.send(store.parked(after, max).await)) });

@@ -9,7 +9,7 @@ use engine::kind::{Context, StageError};
 use engine::limits::Limits;
 use engine::meter::{Counter, Metric};
 use engine::port::{In, Verified};
-use engine::store::{Store, StoreError, Stored};
+use engine::store::{Stats, Store, StoreError, Stored};
 use engine::supply::Demand;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -48,6 +48,7 @@ pub(super) struct Driver<S> {
     pub(super) random: StdRng,
     pub(super) full: Episode,
     pub(super) broken: Episode,
+    pub(super) unbalanced: Episode,
     pub(super) refused: Counter,
     pub(super) store_errors: Counter,
 }
@@ -70,6 +71,7 @@ impl<S: Store> Driver<S> {
             random: StdRng::from_os_rng(),
             full: Episode::default(),
             broken: Episode::default(),
+            unbalanced: Episode::default(),
             refused: cx.meter.counter(Metric::Limits, &channel, "queue"),
             store_errors: cx.meter.counter(Metric::StoreErrors, &channel, ""),
             channel: channel.into(),
@@ -92,7 +94,10 @@ impl<S: Store> Driver<S> {
             tokio::select! {
                 biased;
                 () = bell.rung() => self.collect(),
-                result = self.changes.committed() => self.note("commit", result.err()),
+                result = self.changes.committed() => {
+                    self.note("commit", result.err());
+                    self.audit(self.store.stats());
+                }
                 taken = self.intake.taken() => self.on_taken(taken),
                 read = self.reading.done() => self.on_read(read),
                 () = self.sessions.changed() => self.collect(),
@@ -147,6 +152,19 @@ impl<S: Store> Driver<S> {
         match taken {
             Taken::Stored => self.note("append", None),
             Taken::Failed(error) => self.note("append", Some(error)),
+        }
+    }
+
+    /// Says when webhooks are accepted and not accounted for, which never happens unless something is wrong here.
+    pub(super) fn audit(&mut self, stats: Stats) {
+        let imbalance = stats.imbalance();
+        if imbalance == 0 {
+            if self.unbalanced.ends().is_some() {
+                info!(channel = %self.channel, "the audit balances again");
+            }
+        } else if self.unbalanced.begins() {
+            error!(channel = %self.channel, imbalance, ?stats,
+                "the audit does not balance: webhooks are not accounted for; keep the buffer as it is and report this");
         }
     }
 
