@@ -20,6 +20,9 @@ use crate::failure::Failure;
 use crate::logging::{self, Format};
 use crate::stop;
 
+/// How long the last changes of state may take to become durable.
+const LAST_CHANGES: Duration = Duration::from_secs(5);
+
 /// Runs a receiver until it is told to stop and everything in flight has ended.
 ///
 /// # Errors
@@ -42,14 +45,14 @@ pub(crate) async fn run(options: cli::Receiver, log_format: Format) -> Result<()
         .await
         .map_err(|error| Failure::other(format!("cannot listen at {}: {error}", settings.listen)))?;
     let address = listener.local_addr().map_err(|error| Failure::other(error.to_string()))?;
-    let drain = Duration::from_secs(settings.drain_seconds);
     let mut pipelines = Pipelines::run(opened, &surroundings);
     info!(%address, pid = std::process::id(), "listening");
     cloud::serve(listener, serving(settings), resources, meter, stop)
         .await
         .map_err(|error| Failure::other(format!("the listener failed: {error}")))?;
-    if tokio::time::timeout(drain, pipelines.ended()).await.is_err() {
-        warn!("not everything in flight ended in time; it is delivered again after the next start");
+    // Everything was finished or given back by now; what is left is to write that down.
+    if tokio::time::timeout(LAST_CHANGES, pipelines.ended()).await.is_err() {
+        warn!("not everything could be written down in time; it is delivered again after the next start");
     }
     info!("stopped");
     Ok(())

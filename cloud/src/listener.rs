@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
@@ -35,6 +35,9 @@ const MOST_HEADERS: usize = 128;
 
 /// How long the pipelines may take to run before anybody is served.
 const OPENING: Duration = Duration::from_secs(5);
+
+/// How long sessions may take to say goodbye once they are cut off.
+const GOODBYE: Duration = Duration::from_secs(3);
 
 /// How long to wait when the system has no more file descriptors.
 const NO_DESCRIPTORS: Duration = Duration::from_millis(100);
@@ -90,9 +93,13 @@ pub(crate) struct Shared {
     pub(crate) body_memory: Semaphore,
     pub(crate) refused_requests: Counter,
     pub(crate) refused_memory: Counter,
+    /// How often the most connections were open.
+    full: Counter,
     /// The tasks of sessions.
     pub(crate) sessions: TaskTracker,
     pub(crate) stop: watch::Receiver<bool>,
+    /// Cancelled when the time for finishing is over: sessions give back what they hold.
+    pub(crate) cut: CancellationToken,
     ok: Counter,
 }
 
@@ -106,11 +113,13 @@ impl Shared {
             body_memory: permits(settings.max_bytes.div_ceil(UNIT)),
             refused_requests: meter.counter(Metric::Limits, "listener", "requests"),
             refused_memory: meter.counter(Metric::Limits, "listener", "body_bytes"),
+            full: meter.counter(Metric::Limits, "listener", "connections"),
             sessions: TaskTracker::new(),
             ok: meter.counter(Metric::Answers, "", "200"),
             settings,
             meter,
             stop,
+            cut: CancellationToken::new(),
         }
     }
 
@@ -128,8 +137,8 @@ impl Shared {
     }
 }
 
-/// Serves senders, connectors and operators until `stop` becomes true and everything in flight has ended, at most
-/// `settings.drain` later.
+/// Serves senders, connectors and operators until `stop` becomes true and everything in flight has ended. After
+/// `settings.drain` what is still in flight is given back to its channel, and within a few seconds more it returns.
 ///
 /// # Errors
 /// Connections cannot be accepted any more.
@@ -151,7 +160,7 @@ pub async fn serve(
             biased;
             // Whoever could say stop is gone, which means the same.
             _ = stop.wait_for(|stop| *stop) => break,
-            (accepted, permit) = accept(&listener, &connections) => match accepted {
+            (accepted, permit) = accept(&listener, &connections, &shared) => match accepted {
                 Ok((stream, peer)) => (stream, peer, permit),
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
@@ -163,15 +172,21 @@ pub async fn serve(
         serve_connection(stream, peer, permit, &shared, &tasks);
     }
     drop(listener);
-    let end = Instant::now() + shared.settings.drain;
     tasks.close();
     shared.sessions.close();
     let all = async {
         tasks.wait().await;
         shared.sessions.wait().await;
     };
-    if tokio::time::timeout_at(end, all).await.is_err() {
-        warn!("not every connection ended in time");
+    let drained = tokio::time::timeout(shared.settings.drain, all).await.is_ok();
+    if !drained {
+        warn!(
+            sessions = shared.sessions.len(),
+            "not every connection ended in time; what they hold is given back"
+        );
+        shared.cut.cancel();
+        // What does not say goodbye now goes with the process.
+        drop(tokio::time::timeout(GOODBYE, shared.sessions.wait()).await);
     }
     Ok(())
 }
@@ -181,7 +196,12 @@ type Permit = tokio::sync::OwnedSemaphorePermit;
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
+    shared: &Shared,
 ) -> (io::Result<(TcpStream, SocketAddr)>, Option<Permit>) {
+    if connections.available_permits() == 0 {
+        shared.full.add(1);
+        debug!("the most connections are open; more wait to be accepted");
+    }
     // The semaphore is never closed.
     let permit = Arc::clone(connections).acquire_owned().await.ok();
     (listener.accept().await, permit)

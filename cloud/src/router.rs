@@ -31,7 +31,8 @@ async fn dispatch(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>
     let mut parts = [""; MOST_PARTS];
     let path = request.uri().path();
     let Some(count) = split(path, &mut parts) else { return not_found() };
-    let is_get = *request.method() == Method::GET;
+    // The server beneath leaves the body out for HEAD.
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     match &parts[..count] {
         // A namespace before the id is understood and means nothing.
         ["webhook", id] | ["webhook", _, id] => {
@@ -56,7 +57,7 @@ async fn dispatch(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>
         ["admin", "webhook-connect", "channels", channel, what] => {
             admin(channel, what, &request, shared).await
         }
-        ["health"] => status::health(shared),
+        ["health"] => status::health(shared).await,
         ["metrics"] => metrics::answer(shared).await,
         _ => not_found(),
     }

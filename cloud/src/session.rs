@@ -21,6 +21,8 @@ use schemas::wire::LARGEST_FRAME;
 use schemas::wire::frame::{DELIVER_OVERHEAD, DELIVERY_OVERHEAD, Delivery, Frame, Settle};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 use tungstenite::Message;
 
@@ -64,18 +66,21 @@ pub(crate) async fn run(socket: Socket, channel: Arc<Channel>, shared: Arc<Share
     let id = Id::new().to_string().replacen("msg_", "ses_", 1);
     let (sink, mut stream) = socket.split();
     let (out, frames) = mpsc::channel(WRITING);
-    let writer = tokio::spawn(write(sink, frames));
+    // Ended with this session, whatever it waits for: a connector that does not read keeps nothing here.
+    let mut writer = AbortOnDropHandle::new(tokio::spawn(write(sink, frames)));
     let connections = shared.meter.counter(Metric::Connections, &channel.name, "");
     let end = match greet(&mut stream, &out, &channel, &id).await {
         Ok((subscription, connector)) => {
             connections.add(1);
-            info!(channel = channel.name, session = id, %connector, "a connector is here");
+            let connector = Some(&*connector).filter(|name| !name.is_empty());
+            info!(channel = channel.name, session = id, connector, "a connector is here");
             let mut session = Session {
                 not_understood: shared.meter.counter(Metric::NotUnderstood, &channel.name, ""),
                 complained: false,
                 channel: Arc::clone(&channel),
                 subscription,
                 stop: shared.stop.clone(),
+                cut: shared.cut.clone(),
                 out: out.clone(),
                 next: 0,
                 waiting: VecDeque::new(),
@@ -97,8 +102,7 @@ pub(crate) async fn run(socket: Socket, channel: Arc<Channel>, shared: Arc<Share
     let goodbye = Frame::Bye(end.to_string().as_str().into());
     drop(tokio::time::timeout(GOODBYE, out.send(goodbye)).await);
     drop(out);
-    // Dropping the writer closes the connection, whatever it still had to say.
-    if tokio::time::timeout(GOODBYE, writer).await.is_err() {
+    if tokio::time::timeout(GOODBYE, &mut writer).await.is_err() {
         warn!(channel = channel.name, session = id, "the last frames could not be written in time");
     }
 }
@@ -146,6 +150,8 @@ struct Session {
     channel: Arc<Channel>,
     subscription: Subscription,
     stop: watch::Receiver<bool>,
+    /// Cancelled when the time for finishing is over.
+    cut: CancellationToken,
     out: mpsc::Sender<Frame>,
     /// The number of the next webhook.
     next: u64,
@@ -183,6 +189,7 @@ impl Session {
                     // A full queue of frames is a sign of life by itself.
                     drop(self.out.try_send(Frame::Ping(self.next)));
                 }
+                () = self.cut.cancelled() => return End::Stopping,
                 // The change itself is looked at above.
                 _ = self.stop.changed(), if !stopping => {}
                 permit = out.reserve(), if !self.waiting.is_empty() => {

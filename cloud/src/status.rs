@@ -15,14 +15,20 @@ use crate::listener::Shared;
 const MOST_LETTERS: usize = 1_000;
 const LETTERS: usize = 100;
 
-/// Answers whether the receiver takes webhooks.
-pub(crate) fn health(shared: &Shared) -> Answer {
-    let channels = shared.channels.all().len();
-    let (status, text) = if shared.is_stopping() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
-    } else {
-        (StatusCode::OK, "healthy")
-    };
+/// Answers whether the receiver takes webhooks: 503 while it stops, and while a channel cannot store what is posted.
+pub(crate) async fn health(shared: &Shared) -> Answer {
+    let all = shared.channels.all();
+    let channels = all.len();
+    let mut text = if shared.channels.runs_whole() { "healthy" } else { "a channel is being opened" };
+    for channel in all {
+        if !channel.supply.figures().await.is_ok_and(|figures| !figures.failing) {
+            text = "a channel cannot store webhooks";
+        }
+    }
+    if shared.is_stopping() {
+        text = "stopping";
+    }
+    let status = if text == "healthy" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let value = json!({
         "status": text,
         "service": "webhook-connect",

@@ -103,7 +103,8 @@ impl<K: Clone + Send + Sync + 'static, T: Send + Sync + 'static> Table<K, T> {
         }
     }
 
-    fn runs_whole(&self) -> bool {
+    /// Returns true when everything that was announced runs.
+    pub(crate) fn runs_whole(&self) -> bool {
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
         places.values().all(|place| place.running.is_some())
     }

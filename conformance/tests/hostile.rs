@@ -7,11 +7,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use conformance::case::{Failed, ensure, ensure_eq};
-use conformance::party::receiver::{Receiver, SECRET, Setup, WEBHOOK};
+use conformance::party::receiver::{CHANNEL, Receiver, SECRET, Setup, TOKEN, WEBHOOK};
+use conformance::party::wait::until;
 use conformance::party::{http as client, sender};
 use conformance::stand::{Buffer, Stand};
+use engine::ledger::Window;
 use http::{Method, Request};
 use http_body_util::Full;
+use schemas::wire::SUBPROTOCOL;
+use schemas::wire::frame::Frame;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -200,6 +204,47 @@ async fn a_sender_that_hangs_up_in_the_middle_leaves_nothing_behind() -> Result<
         stream.write_all(head.as_bytes()).await?;
     }
     is_well(&receiver, 0).await
+}
+
+#[tokio::test]
+async fn a_connector_that_does_not_read_is_let_go_with_all_that_waits_for_it() -> Result<(), Failed> {
+    const BODY: usize = 8 << 20;
+    let limits =
+        json!({ "heartbeat_seconds": 1, "max_in_flight_bytes": 1 << 30, "max_queue_bytes": 1 << 30 });
+    let (_stand, receiver) = start(Setup::limits(limits)).await;
+    for nth in 0..8 {
+        sender::accepted(receiver.address(), &nth.to_string(), vec![b'x'; BODY]).await?;
+    }
+    let mut stream = TcpStream::connect(receiver.address()).await?;
+    let head = format!(
+        "GET /connect/stream/{CHANNEL} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\nupgrade: websocket\r\n\
+         connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         sec-websocket-protocol: {SUBPROTOCOL}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    let window = Window { events: 100, bytes: 1 << 30 };
+    let hello = Frame::Hello { window, connector: "deaf".into(), tap: false }.encode();
+    // One masked binary message with a mask of zeros.
+    let message = [&[0x82, 0x80 | u8::try_from(hello.len())?, 0, 0, 0, 0][..], &hello].concat();
+    stream.write_all(&message).await?;
+    let most = Duration::from_secs(20);
+    receiver.settles("it is here", most, |stats| stats.count("connected_clients") == 1).await?;
+    receiver.settles("it is given up", most, |stats| stats.count("connected_clients") == 0).await?;
+    // Then the receiver lets go of everything that waits for it, and only what the system had taken over still arrives.
+    until("nothing is left of it", most, || async {
+        let health = client::get(receiver.address(), "/health", "").await?.json()?;
+        Ok((health["connections_count"] == 0).then_some(()))
+    })
+    .await?;
+    let (mut read, mut piece) = (0, vec![0; 1 << 20]);
+    loop {
+        match tokio::time::timeout(most, stream.read(&mut piece)).await? {
+            Ok(0) | Err(_) => break,
+            Ok(more) => read += more,
+        }
+    }
+    ensure(read < 4 * BODY, || format!("a part of what was queued, found {read} bytes"))?;
+    is_well(&receiver, 8).await
 }
 
 /// Runs the binary to its end and returns its exit code and everything it said.

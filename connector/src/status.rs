@@ -43,7 +43,7 @@ pub(crate) struct ChannelStatus {
 struct Connection {
     state: State,
     since: SystemTime,
-    last_error: Option<String>,
+    last_error: Option<(String, SystemTime)>,
 }
 
 /// What is shown of one channel.
@@ -52,7 +52,10 @@ pub(crate) struct Shown {
     pub(crate) state: State,
     /// Seconds since 1970.
     since: u64,
+    /// Why there was no connection the last time there was none.
     last_error: Option<String>,
+    /// When that was, in seconds since 1970.
+    last_error_at: Option<u64>,
     outstanding: usize,
     delivered: u64,
     duplicates: u64,
@@ -85,16 +88,18 @@ impl ChannelStatus {
 
     /// Keeps the newest error.
     pub(crate) fn failed(&self, error: String) {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner).last_error = Some(error);
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).last_error =
+            Some((error, SystemTime::now()));
     }
 
     fn shown(&self) -> Shown {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = connection.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let unix = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         Shown {
             state: connection.state,
-            since: since.as_secs(),
-            last_error: connection.last_error.clone(),
+            since: unix(connection.since),
+            last_error: connection.last_error.as_ref().map(|(error, _)| error.clone()),
+            last_error_at: connection.last_error.as_ref().map(|(_, at)| unix(*at)),
             outstanding: self.outstanding.load(Ordering::Relaxed),
             delivered: self.delivered.get(),
             duplicates: self.duplicates.get(),

@@ -230,14 +230,17 @@ impl Work {
 
     /// Writes the flow line of one webhook.
     fn log(&self, id: Id, job: &Job, outcome: &Outcome) {
-        let (outcome, cause) = match outcome {
-            Outcome::Delivered => ("delivered", ""),
-            Outcome::Abandoned { cause, .. } => ("returned", cause.as_str()),
-            Outcome::Failed { .. } | Outcome::Refused { .. } => ("rejected", ""),
+        let (outcome, cause, reason) = match outcome {
+            Outcome::Delivered => ("delivered", None, None),
+            Outcome::Abandoned { cause, reason, .. } => {
+                ("returned", Some(cause.as_str()), reason.as_ref().map(Reason::as_str))
+            }
+            Outcome::Failed { reason } => ("rejected", None, Some(reason.as_str())),
+            Outcome::Refused { answer } => ("rejected", None, Some(answer.detail)),
         };
         let ms = u64::try_from(job.arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (channel, webhook, bytes) = (&self.channel, &job.webhook, job.bytes);
-        info!(target: "webhook_connect::flow", %id, %channel, %webhook, bytes, ms, outcome, cause, "settled");
+        info!(target: "webhook_connect::flow", %id, %channel, %webhook, bytes, ms, outcome, cause, reason, "settled");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one driver of sinks: takes webhooks, delivers them, settles their acks.
 //!
-//! Every destination runs under it: concurrency, the one-by-one repetition after a failed batch, metrics and the flow
-//! log live here and nowhere else. A webhook counts as delivered when [`Sink::deliver`] returned `Ok` and not before.
+//! Every destination runs under it: concurrency, the one-by-one repetition after a failed batch and metrics live here and
+//! nowhere else. A webhook counts as delivered when [`Sink::deliver`] returned `Ok` and not before.
 
 use std::sync::Arc;
 

@@ -164,7 +164,7 @@ impl<B: Build> DynBuild for B {
 
 /// A stage that is open and ready to run.
 pub trait Stage: Send {
-    /// Runs until its input ends or `wiring.stop` says so. What it drops unsettled is redelivered.
+    /// Runs until its input ends or the stop of its context is told. What it drops unsettled is redelivered.
     fn run(self: Box<Self>, wiring: Wiring) -> BoxFuture<'static, Result<(), StageError>>;
 }
 

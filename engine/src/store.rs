@@ -27,11 +27,15 @@ pub trait Store: Send + Sync + 'static {
     /// The store cannot be read at the moment.
     fn read(&self, after: u64, limit: Limit) -> impl Future<Output = Result<Vec<Stored>, StoreError>> + Send;
 
-    /// Returns webhooks by sequence, whatever their state. Those that are gone are left out.
+    /// Returns webhooks by sequence, whatever their state, until their bytes exceed `most`; the first however large.
     ///
     /// # Errors
     /// The store cannot be read at the moment.
-    fn load(&self, sequences: Vec<u64>) -> impl Future<Output = Result<Vec<Stored>, StoreError>> + Send;
+    fn load(
+        &self,
+        sequences: Vec<u64>,
+        most: usize,
+    ) -> impl Future<Output = Result<Loaded, StoreError>> + Send;
 
     /// Applies `changes` and the counters they imply as one, durable when it returns. A change that names a sequence
     /// which is already gone is ignored, so repeating a commit that failed is safe.
@@ -65,8 +69,8 @@ impl<S: Store> Store for Arc<S> {
         S::read(self, after, limit).await
     }
 
-    async fn load(&self, sequences: Vec<u64>) -> Result<Vec<Stored>, StoreError> {
-        S::load(self, sequences).await
+    async fn load(&self, sequences: Vec<u64>, most: usize) -> Result<Loaded, StoreError> {
+        S::load(self, sequences, most).await
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -93,6 +97,15 @@ pub struct Limit {
     pub events: usize,
     /// Bytes of bodies and heads; the first webhook is returned however large.
     pub bytes: usize,
+}
+
+/// What a load found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// The webhooks that are there.
+    pub stored: Vec<Stored>,
+    /// Those that were asked for and are gone.
+    pub gone: Vec<u64>,
 }
 
 /// A webhook in a store.
@@ -189,6 +202,8 @@ pub enum Change {
         cause: ParkCause,
         /// Why, in words.
         reason: String,
+        /// Deliveries begun so far; none leaves the count as the store has it.
+        tries: Option<Tries>,
     },
     /// Out of the dead letters, back into the queue as deferred until now, deliveries counted anew.
     Redrive {

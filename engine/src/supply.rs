@@ -69,6 +69,8 @@ pub struct Figures {
     pub sessions: u64,
     /// When the oldest webhook that is still queued or in flight arrived, as far as known.
     pub oldest: Option<SystemTime>,
+    /// True while new webhooks cannot be stored.
+    pub failing: bool,
 }
 
 /// Webhooks for one session. Dropping it ends the session's claim.

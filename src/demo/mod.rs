@@ -19,7 +19,7 @@ use world::World;
 /// Webhooks posted while the connector is away.
 const AWAY: usize = 1_000;
 
-/// How many of them are accepted before the receiver is killed.
+/// How many of them are accepted before the receiver is killed, and delivered before the connector is.
 const KILLED_AT: usize = 400;
 
 /// How long a webhook may take to arrive.
@@ -68,9 +68,12 @@ async fn show_each_arrive(world: &World) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Takes the connector away, kills the receiver while it is posted to, and counts what arrives in the end.
+/// Takes the connector away, kills the receiver while it is posted to, then the connector while it delivers, and counts what
+/// arrives in the end.
 async fn prove_nothing_is_lost(world: &mut World) -> Result<(), Failed> {
-    println!("Stopping the connector and posting {AWAY} more; killing the receiver with SIGKILL on the way.");
+    println!(
+        "Stopping the connector and posting {AWAY} more; killing the receiver, then the connector, with SIGKILL."
+    );
     world.kill_connector().await?;
     let posts = Posts::start(world.address(), AWAY);
     let screen = Screen::new("accepted", AWAY);
@@ -87,17 +90,36 @@ async fn prove_nothing_is_lost(world: &mut World) -> Result<(), Failed> {
     }
     screen.done();
     let accepted = posts.end().await;
-    world.start_connector()?;
-    let screen = Screen::new("delivered", AWAY);
-    let arrived = until("everything that was accepted arrives", ALL, || {
-        let arrived = accepted.iter().filter(|delivery| world.has_arrived(delivery)).count();
-        screen.show(arrived);
-        async move { Ok((arrived == AWAY).then_some(())) }
-    })
-    .await;
-    screen.done();
+    let arrived = deliver_all(world, &accepted).await;
     audit(world, &accepted);
     arrived
+}
+
+/// Brings the connector back, kills it while it delivers, and waits until everything has arrived.
+async fn deliver_all(world: &mut World, accepted: &BTreeSet<String>) -> Result<(), Failed> {
+    world.start_connector()?;
+    let screen = Screen::new("delivered", AWAY);
+    let (began, mut killed) = (Instant::now(), false);
+    loop {
+        let arrived = accepted.iter().filter(|delivery| world.has_arrived(delivery)).count();
+        screen.show(arrived);
+        if arrived == AWAY {
+            break;
+        }
+        if !killed && arrived >= KILLED_AT {
+            killed = true;
+            world.kill_connector().await?;
+            screen.say("connector killed with SIGKILL; starting it again");
+            world.start_connector()?;
+        }
+        if began.elapsed() > ALL {
+            screen.done();
+            return Err(Failed(format!("{} did not arrive within {ALL:?}", AWAY - arrived)));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    screen.done();
+    Ok(())
 }
 
 /// Prints the balance of what was accepted and what arrived.

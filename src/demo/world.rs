@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use conformance::case::Failed;
-use conformance::party::destination::Destination;
+use conformance::party::destination::{Destination, Manners};
 use conformance::party::process::Process;
 use conformance::party::receiver::start_listening;
 use conformance::party::sender::DELIVERY;
@@ -19,6 +19,9 @@ const TOKEN: &str = "demo-channel-token";
 
 /// How long an orderly end may take.
 const STOPPED: Duration = Duration::from_secs(5);
+
+/// How long the destination takes for its answers, so that deliveries are under way when the connector is killed.
+const ANSWERS_AFTER: Duration = Duration::from_millis(5);
 
 /// How often new arrivals are looked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -39,6 +42,7 @@ impl World {
         let binary = std::env::current_exe()?;
         let folder = TempDir::with_prefix("webhook-connect-demo-")?;
         let destination = Destination::start().await?;
+        destination.behave(Manners { delay: ANSWERS_AFTER, ..Manners::default() });
         let webhooks = json!({ "github": {
             "data_type": "json",
             "module": "webhook_connect",

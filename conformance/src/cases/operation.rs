@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use schemas::wire::frame::Frame;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::case::{Case, Failed, ensure, ensure_eq};
 use crate::cases::fidelity::to_http;
@@ -96,7 +98,33 @@ async fn shutdown(stand: Stand) -> Result<(), Failed> {
     stand.note(format!("{} answered 2xx, {} lost, {twice} delivered twice", accepted.len(), lost.len()));
     ensure(lost.is_empty(), || format!("answered 2xx and lost: {lost:?}"))?;
     ensure(twice <= 40, || format!("at most what was in flight twice, found {twice}"))?;
-    connector.kill().await
+    connector.kill().await?;
+    held_at_the_end(Stand::new(stand.binary().to_owned(), stand.buffer())?).await
+}
+
+/// What nobody settles is given back when the time is over, and holds the end up no longer than that.
+async fn held_at_the_end(stand: Stand) -> Result<(), Failed> {
+    let drain = json!({ "drain_seconds": 2 });
+    let mut receiver = stand.receiver(Setup { receiver: drain, ..Setup::default() }).await?;
+    let mut link = receiver.link(1).await?;
+    let id = sender::accepted(receiver.address(), "held", "1").await?;
+    link.next(SOON).await?;
+    let began = Instant::now();
+    receiver.process().terminate().await?;
+    loop {
+        match link.frame(STOPPED).await? {
+            Some(Frame::Bye(_)) => break,
+            Some(_) => {}
+            None => return Err(Failed("the connector is told goodbye".to_owned())),
+        }
+    }
+    let status = receiver.process().ended(STOPPED).await?;
+    let took = began.elapsed();
+    ensure(status.success(), || format!("the receiver ends with exit code 0, found {status}"))?;
+    ensure(took < Duration::from_secs(4), || format!("an end after 2 s, found {took:?}"))?;
+    receiver.restart().await?;
+    let again = receiver.link(1).await?.next(SOON).await?;
+    ensure_eq("the webhook that was held", &again.webhook.id().to_string(), &id)
 }
 
 async fn arrived(destination: &Destination, count: usize) -> Result<(), Failed> {

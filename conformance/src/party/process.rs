@@ -72,11 +72,14 @@ impl Process {
         Ok(self.child.kill().await?)
     }
 
-    /// Sends SIGTERM.
+    /// Sends SIGTERM. One that has ended by itself is left alone.
     ///
     /// # Errors
     /// The signal cannot be sent.
-    pub async fn terminate(&self) -> Result<(), Failed> {
+    pub async fn terminate(&mut self) -> Result<(), Failed> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
         let id = self.id().ok_or_else(|| Failed("the process has ended already".to_owned()))?;
         let sent = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await?;
         if sent.success() { Ok(()) } else { Err(Failed(format!("SIGTERM could not be sent to {id}"))) }

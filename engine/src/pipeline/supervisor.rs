@@ -108,8 +108,8 @@ struct Early {
     why: String,
 }
 
-/// Runs every stage as a task. Told to stop, they end from the source on, and the last one is waited for; otherwise the
-/// first that ends takes the others with it.
+/// Runs every stage as a task. Told to stop, they end from the source on, and the last one is waited for; one that fails
+/// takes the others with it.
 async fn run(opened: Opened) -> Early {
     let mut tasks = JoinSet::new();
     let mut last = Early { stage: opened.name.as_str().into(), why: "it has no stages".to_owned() };

@@ -1,6 +1,7 @@
 //! What a buffer answers to those who hold its supply.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use engine::ack::Outcome;
 use engine::store::Store;
@@ -49,12 +50,18 @@ impl<S: Store> Driver<S> {
         true
     }
 
+    fn oldest(&self) -> Option<SystemTime> {
+        let fresh = self.fresh.front().map(|stored| stored.webhook.head.received);
+        fresh.into_iter().chain(self.tracked.oldest_received()).min()
+    }
+
     fn figures(&self) -> Figures {
         Figures {
             stats: self.store.stats(),
             in_flight: self.tracked.flying(),
             sessions: self.sessions.len() as u64,
-            oldest: self.fresh.front().map(|stored| stored.webhook.head.received),
+            oldest: self.oldest(),
+            failing: self.is_failing(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The loop of a buffer: what frees resources first, new work last.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -41,13 +41,14 @@ pub(super) struct Driver<S> {
     pub(super) again: VecDeque<Stored>,
     /// Nothing fresh up to here is left unread.
     pub(super) cursor: u64,
-    /// When flights become overdue, in the order they began or last showed progress.
-    pub(super) deadlines: VecDeque<(Instant, SessionId, engine::ledger::Key)>,
+    /// When flights become overdue, as far as known: one that showed progress since is put back when it is looked at.
+    pub(super) deadlines: BTreeSet<(Instant, SessionId, engine::ledger::Key)>,
     /// How many of the oldest must still go to make room.
     pub(super) displaced: usize,
     pub(super) random: StdRng,
     pub(super) full: Episode,
-    pub(super) broken: Episode,
+    /// Work of the store that fails, by what it is.
+    pub(super) broken: BTreeMap<&'static str, Episode>,
     pub(super) unbalanced: Episode,
     pub(super) refused: Counter,
     pub(super) store_errors: Counter,
@@ -66,11 +67,11 @@ impl<S: Store> Driver<S> {
             fresh: VecDeque::new(),
             again: VecDeque::new(),
             cursor: 0,
-            deadlines: VecDeque::new(),
+            deadlines: BTreeSet::new(),
             displaced: 0,
             random: StdRng::from_os_rng(),
             full: Episode::default(),
-            broken: Episode::default(),
+            broken: BTreeMap::new(),
             unbalanced: Episode::default(),
             refused: cx.meter.counter(Metric::Limits, &channel, "queue"),
             store_errors: cx.meter.counter(Metric::StoreErrors, &channel, ""),
@@ -96,7 +97,9 @@ impl<S: Store> Driver<S> {
                 () = bell.rung() => self.collect(),
                 result = self.changes.committed() => {
                     self.note("commit", result.err());
-                    self.audit(self.store.stats());
+                    let stats = self.store.stats();
+                    self.has_room_again(&stats);
+                    self.audit(stats);
                 }
                 taken = self.intake.taken() => self.on_taken(taken),
                 read = self.reading.done() => self.on_read(read),
@@ -134,23 +137,36 @@ impl<S: Store> Driver<S> {
     }
 
     fn accept(&mut self, batch: &mut Vec<engine::webhook::Event>) {
-        let over = self.intake.take(batch, &self.limits);
-        self.displaced += over.displaced;
-        let met = over.refused + over.displaced;
+        let met = self.intake.take(batch, &self.limits);
         self.refused.add(met as u64);
-        if met > 0 && self.full.begins() {
+        if met > 0 {
+            self.meets_bound();
+        }
+    }
+
+    /// Says when the queue begins to be full, and not again before it was well below its bounds.
+    fn meets_bound(&mut self) {
+        if self.full.begins() {
             warn!(channel = %self.channel, max_queue_size = self.limits.max_queue_size,
                 max_queue_bytes = self.limits.max_queue_bytes, overflow = ?self.limits.overflow, "the queue is full");
-        } else if met == 0
-            && let Some(times) = self.full.ends()
-        {
+        }
+    }
+
+    fn has_room_again(&mut self, stats: &Stats) {
+        let below = |now: u64, most: u64| now <= most - most / 10;
+        let room = below(stats.live, self.limits.max_queue_size)
+            && below(stats.live_bytes, self.limits.max_queue_bytes);
+        if room && let Some(times) = self.full.ends() {
             info!(channel = %self.channel, times, "the queue has room again");
         }
     }
 
     fn on_taken(&mut self, taken: Taken) {
         match taken {
-            Taken::Stored => self.note("append", None),
+            Taken::Stored(displaced) => {
+                self.displaced += displaced;
+                self.note("append", None);
+            }
             Taken::Failed(error) => self.note("append", Some(error)),
         }
     }
@@ -168,21 +184,28 @@ impl<S: Store> Driver<S> {
         }
     }
 
-    /// Says when the store begins to fail and when it is well again.
+    /// Says when the store begins to fail at something and when it is well again.
     pub(super) fn note(&mut self, what: &'static str, error: Option<StoreError>) {
+        let episode = self.broken.entry(what).or_default();
         match error {
             Some(error) => {
                 self.store_errors.add(1);
-                if self.broken.begins_with(&error.to_string()) {
-                    error!(channel = %self.channel, what, %error, "the store fails; senders get 503 until it is well");
+                if episode.begins_with(&error.to_string()) {
+                    let meanwhile = if what == "append" { "senders get 503" } else { "it is repeated" };
+                    error!(channel = %self.channel, what, %error, "the store fails; {meanwhile} until it is well");
                 }
             }
             None => {
-                if let Some(times) = self.broken.ends() {
-                    info!(channel = %self.channel, times, "the store is well again");
+                if let Some(times) = episode.ends() {
+                    info!(channel = %self.channel, what, times, "the store is well again");
                 }
             }
         }
+    }
+
+    /// Returns true while new webhooks cannot be stored.
+    pub(super) fn is_failing(&self) -> bool {
+        self.broken.get("append").is_some_and(Episode::lasts)
     }
 }
 

@@ -27,6 +27,11 @@ impl Episode {
         new
     }
 
+    /// Returns true while it goes on.
+    pub(super) fn lasts(&self) -> bool {
+        self.times > 0
+    }
+
     /// Notes that all is well; returns how often it had occurred when this ends an episode.
     pub(super) fn ends(&mut self) -> Option<u64> {
         self.reasons.clear();

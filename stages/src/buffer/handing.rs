@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use engine::store::{Change, Limit, ParkCause, Store, StoreError, Stored, Tries};
+use engine::ledger::Window;
+use engine::store::{Change, Limit, Loaded, ParkCause, Store, StoreError, Stored, Tries};
 use engine::webhook::Transit;
 use tokio::time::Instant;
 use tracing::warn;
@@ -62,13 +63,18 @@ impl<S: Store> Driver<S> {
         self.tracked.fly(sequence, &webhook, tries);
         let deadline = Instant::now() + self.limits.ack_timeout();
         match self.sessions.hand_out(webhook, sequence, deadline) {
-            Ok((session, key)) => self.deadlines.push_back((deadline, session, key)),
+            Ok((session, key)) => drop(self.deadlines.insert((deadline, session, key))),
             Err(_) => self.tracked.put(sequence, Place::Due),
         }
     }
 
     /// Parks the oldest webhooks that no session holds, under `drop_oldest`.
     fn displace(&mut self) {
+        let stats = self.store.stats();
+        if stats.live <= self.limits.max_queue_size && stats.live_bytes <= self.limits.max_queue_bytes {
+            // What they had to make room for is there, or others have gone meanwhile.
+            self.displaced = 0;
+        }
         while self.displaced > 0 {
             let idle = self.tracked.oldest_idle();
             let sequence = match (self.fresh.front(), idle) {
@@ -94,12 +100,12 @@ impl<S: Store> Driver<S> {
             return;
         }
         let stats = self.store.stats();
-        let room = self.sessions.room().events;
+        let Window { events: room, bytes } = self.sessions.room();
         if room > 0 && self.again.is_empty() && self.tracked.has_due() {
-            self.reading.again(self.tracked.due(AHEAD.events.min(room)));
+            self.reading.again(self.tracked.due(AHEAD.events.min(room)), AHEAD.bytes.min(bytes));
         } else if stats.last_sequence > self.cursor && (self.fresh.is_empty() || room > self.fresh.len()) {
             let events = AHEAD.events.min(room.max(16).max(self.displaced));
-            self.reading.fresh(self.cursor, Limit { events, ..AHEAD });
+            self.reading.fresh(self.cursor, Limit { events, bytes: AHEAD.bytes.min(bytes) });
         } else if self.changes.is_empty()
             && (stats.parked > MAX_PARKED || stats.parked_bytes > MAX_PARKED_BYTES)
         {
@@ -113,14 +119,12 @@ impl<S: Store> Driver<S> {
                 self.cursor = upto;
                 self.fresh.extend(found);
             }
-            Ok(Read::Again(found, asked)) => {
-                let there: std::collections::HashSet<u64> =
-                    found.iter().map(|stored| stored.sequence).collect();
+            Ok(Read::Again(Loaded { stored, gone })) => {
                 // What the store no longer has was damaged or removed behind our back; the store has said so.
-                asked.into_iter().filter(|sequence| !there.contains(sequence)).for_each(|sequence| {
+                for sequence in gone {
                     self.tracked.remove(sequence);
-                });
-                for stored in found {
+                }
+                for stored in stored {
                     let stored = self.with_tries(stored);
                     self.again.push_back(stored);
                 }

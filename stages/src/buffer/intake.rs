@@ -20,8 +20,18 @@ pub(super) const BATCH: usize = 1_024;
 /// Commits in flight at most. The store puts those together that wait for it, so each may be small.
 const COMMITS: usize = 64;
 
-/// A commit of new webhooks in flight: gives back their acks, what they weigh, and what the store said.
-type Append = BoxFuture<'static, (Vec<Ack>, u64, Result<Vec<u64>, StoreError>)>;
+/// A commit of new webhooks in flight.
+type Append = BoxFuture<'static, Appended>;
+
+/// A commit of new webhooks that has ended.
+struct Appended {
+    acks: Vec<Ack>,
+    /// What they weigh.
+    bytes: u64,
+    /// How many of the oldest must go to make room for them.
+    displaced: usize,
+    result: Result<Vec<u64>, StoreError>,
+}
 
 /// The commits of new webhooks in flight.
 pub(super) struct Intake<S> {
@@ -34,19 +44,10 @@ pub(super) struct Intake<S> {
 
 /// What became of a batch.
 pub(super) enum Taken {
-    /// They are in the store now.
-    Stored,
+    /// They are in the store now, and so many of the oldest must go to make room.
+    Stored(usize),
     /// The store refused; the senders were told.
     Failed(StoreError),
-}
-
-/// What a batch met at the bounds of the queue.
-#[derive(Default)]
-pub(super) struct Overflowing {
-    /// Turned away.
-    pub(super) refused: usize,
-    /// How many of the oldest must go to make room.
-    pub(super) displaced: usize,
 }
 
 impl<S: Store> Intake<S> {
@@ -64,12 +65,12 @@ impl<S: Store> Intake<S> {
         self.appends.len() < COMMITS
     }
 
-    /// Starts to commit `batch`, turning away what exceeds the bounds of the queue.
-    pub(super) fn take(&mut self, batch: &mut Vec<Event>, limits: &Limits) -> Overflowing {
+    /// Starts to commit `batch`, turning away or displacing what exceeds the bounds of the queue. Returns how many met them.
+    pub(super) fn take(&mut self, batch: &mut Vec<Event>, limits: &Limits) -> usize {
         let stats = self.store.stats();
         let (mut events, mut bytes) = (stats.live + self.events, stats.live_bytes.saturating_add(self.bytes));
         let mut taken_bytes = 0;
-        let mut over = Overflowing::default();
+        let (mut refused, mut displaced) = (0, 0);
         let (mut webhooks, mut acks) =
             (Vec::<Webhook>::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for Event { webhook, ack } in batch.drain(..) {
@@ -78,12 +79,12 @@ impl<S: Store> Intake<S> {
                 events >= limits.max_queue_size || bytes.saturating_add(weight) > limits.max_queue_bytes;
             match limits.overflow {
                 Overflow::Reject if full => {
-                    over.refused += 1;
+                    refused += 1;
                     let answer = Answer::new(503, "the queue is full").retry_after(RETRY_AFTER);
                     ack.settle(Outcome::Refused { answer });
                     continue;
                 }
-                Overflow::DropOldest if full => over.displaced += 1,
+                Overflow::DropOldest if full => displaced += 1,
                 Overflow::Reject | Overflow::DropOldest => {}
             }
             events += 1;
@@ -95,9 +96,13 @@ impl<S: Store> Intake<S> {
         if !webhooks.is_empty() {
             let store = Arc::clone(&self.store);
             (self.events, self.bytes) = (self.events + webhooks.len() as u64, self.bytes + taken_bytes);
-            self.appends.push(async move { (acks, taken_bytes, store.append(webhooks).await) }.boxed());
+            let append = async move {
+                let result = store.append(webhooks).await;
+                Appended { acks, bytes: taken_bytes, displaced, result }
+            };
+            self.appends.push(append.boxed());
         }
-        over
+        refused + displaced
     }
 
     /// Waits until a commit in flight has ended and tells the senders of all that have; for ever when there is none.
@@ -107,20 +112,20 @@ impl<S: Store> Intake<S> {
         let mut taken = self.tell(first);
         // The store ends many at once: one look at the rest of the buffer is enough for all of them.
         while let Some(Some(next)) = self.appends.next().now_or_never() {
-            let other = self.tell(next);
-            if matches!(taken, Taken::Stored) {
-                taken = other;
-            }
+            taken = match (taken, self.tell(next)) {
+                (Taken::Stored(one), Taken::Stored(other)) => Taken::Stored(one + other),
+                (Taken::Stored(_), failed) | (failed, _) => failed,
+            };
         }
         taken
     }
 
-    fn tell(&mut self, (acks, bytes, result): (Vec<Ack>, u64, Result<Vec<u64>, StoreError>)) -> Taken {
+    fn tell(&mut self, Appended { acks, bytes, displaced, result }: Appended) -> Taken {
         (self.events, self.bytes) = (self.events - acks.len() as u64, self.bytes - bytes);
         match result {
             Ok(_) => {
                 acks.into_iter().for_each(|ack| ack.settle(Outcome::Delivered));
-                Taken::Stored
+                Taken::Stored(displaced)
             }
             Err(error) => {
                 for ack in acks {

@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 use engine::kind::{Build, Context, OpenError, Role, Stage};
 use engine::limits::Limits;
-use engine::store::{Change, Deferred, Limit, ParkCause, Parked, Stats, Store, StoreError, Stored, Tries};
+use engine::store::{
+    Change, Deferred, Limit, Loaded, ParkCause, Parked, Stats, Store, StoreError, Stored, Tries,
+};
 use engine::webhook::Webhook;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -86,13 +88,23 @@ impl Store for Memory {
         Ok(within.map(|(_, stored)| stored.clone()).collect())
     }
 
-    async fn load(&self, sequences: Vec<u64>) -> Result<Vec<Stored>, StoreError> {
+    async fn load(&self, sequences: Vec<u64>, most: usize) -> Result<Loaded, StoreError> {
         let state = self.state();
-        let find = |sequence| {
+        let (mut loaded, mut bytes) = (Loaded::default(), 0);
+        for sequence in sequences {
             let live = state.live.get(&sequence).map(|entry| &entry.stored);
-            live.or_else(|| state.parked.get(&sequence).map(|parked| &parked.stored)).cloned()
-        };
-        Ok(sequences.into_iter().filter_map(find).collect())
+            match live.or_else(|| state.parked.get(&sequence).map(|parked| &parked.stored)) {
+                Some(stored) => {
+                    bytes += stored.webhook.weight();
+                    if bytes > most && !loaded.stored.is_empty() {
+                        break;
+                    }
+                    loaded.stored.push(stored.clone());
+                }
+                None => loaded.gone.push(sequence),
+            }
+        }
+        Ok(loaded)
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
@@ -145,8 +157,9 @@ impl State {
                     entry.deferred = Some(until);
                 }
             }
-            Change::Park { sequence, cause, reason } => {
-                if let Some(stored) = self.take_live(sequence) {
+            Change::Park { sequence, cause, reason, tries } => {
+                if let Some(mut stored) = self.take_live(sequence) {
+                    stored.tries = tries.unwrap_or(stored.tries);
                     *self.count(cause) += 1;
                     self.stats.parked_bytes += weight(&stored.webhook);
                     self.parked.insert(sequence, Parked { stored, cause, reason, at: SystemTime::now() });

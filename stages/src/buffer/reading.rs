@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::backoff::Backoff;
-use engine::store::{Limit, Parked, Store, StoreError, Stored};
+use engine::store::{Limit, Loaded, Parked, Store, StoreError, Stored};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
@@ -16,8 +16,8 @@ const AGAIN: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::fr
 pub(super) enum Read {
     /// Fresh webhooks, and the sequence up to which nothing fresh is left unread.
     Fresh(Vec<Stored>, u64),
-    /// Webhooks that are due again, and which were asked for.
-    Again(Vec<Stored>, Vec<u64>),
+    /// Webhooks that are due again, as far as they were read.
+    Again(Loaded),
     /// The oldest dead letters.
     Oldest(Vec<Parked>),
 }
@@ -55,9 +55,9 @@ impl<S: Store> Reading<S> {
         });
     }
 
-    pub(super) fn again(&mut self, sequences: Vec<u64>) {
+    pub(super) fn again(&mut self, sequences: Vec<u64>, most: usize) {
         let store = Arc::clone(&self.store);
-        self.begin(async move { Ok(Read::Again(store.load(sequences.clone()).await?, sequences)) });
+        self.begin(async move { Ok(Read::Again(store.load(sequences, most).await?)) });
     }
 
     pub(super) fn oldest(&mut self, max: usize) {

@@ -112,8 +112,11 @@ impl Sessions {
             let settled = session.ledger.is_empty();
             Box::pin(async move {
                 tokio::select! {
-                    changed = window.changed() => if changed.is_err() { std::future::pending().await },
+                    biased;
                     () = events.closed(), if settled => {}
+                    Ok(()) = window.changed() => {}
+                    // It ended and holds something yet: the bell rings when that is reported.
+                    else => std::future::pending().await,
                 }
             })
         });
@@ -165,4 +168,34 @@ impl Sessions {
 /// Returns true when a webhook received at `received` is older than `ttl`.
 pub(super) fn is_expired(received: SystemTime, ttl: std::time::Duration, now: SystemTime) -> bool {
     received.checked_add(ttl).is_some_and(|end| end <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn every_session_that_ended_is_noticed() {
+        let window = Window { events: 10, bytes: 1_000 };
+        let mut sessions = Sessions::new(window);
+        let ends: Vec<_> = (0..100)
+            .map(|nth| {
+                let (events, taken) = mpsc::channel(1);
+                let (changes, changed) = watch::channel(window);
+                sessions.attach(nth.to_string(), changed, events);
+                (taken, changes)
+            })
+            .collect();
+
+        drop(ends);
+
+        let all = async {
+            while !sessions.is_empty() {
+                sessions.changed().await;
+                sessions.collect();
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(5), all).await.is_ok(), "some are never noticed");
+    }
 }

@@ -120,6 +120,7 @@ impl<S: Store> Driver<S> {
                 cause = cause.as_str(), reason, "parked");
         }
         self.tracked.put(sequence, Place::Parked);
-        self.changes.push(Change::Park { sequence, cause, reason: reason.to_owned() });
+        let tries = self.tracked.get(sequence).map(|track| track.tries);
+        self.changes.push(Change::Park { sequence, cause, reason: reason.to_owned(), tries });
     }
 }

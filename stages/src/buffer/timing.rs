@@ -16,10 +16,10 @@ const LOOK_THROUGH: Duration = Duration::from_secs(1);
 impl<S: Store> Driver<S> {
     pub(super) fn on_time(&mut self) {
         let now = Instant::now();
-        while let Some((at, session, key)) = self.deadlines.front().copied()
+        while let Some((at, session, key)) = self.deadlines.first().copied()
             && at <= now
         {
-            self.deadlines.pop_front();
+            self.deadlines.pop_first();
             self.check_deadline(session, key, now);
         }
         self.tracked.ring(now);
@@ -30,7 +30,8 @@ impl<S: Store> Driver<S> {
         let Some(flight) = self.sessions.flight(session, key) else { return };
         if flight.deadline > now {
             // It showed progress since.
-            return self.deadlines.push_back((flight.deadline, session, key));
+            self.deadlines.insert((flight.deadline, session, key));
+            return;
         }
         if std::mem::replace(&mut flight.overdue, true) {
             return;
@@ -66,7 +67,7 @@ impl<S: Store> Driver<S> {
         let head = self.fresh.front().filter(|_| idle);
         let head = head.map(|stored| self.not_after_expiry(far(), stored.webhook.head.received));
         let due = self.tracked.has_due().then(|| Instant::now() + LOOK_THROUGH);
-        let deadline = self.deadlines.front().map(|(at, ..)| *at);
+        let deadline = self.deadlines.first().map(|(at, ..)| *at);
         let read = self.reading.not_before().filter(|at| *at > Instant::now());
         [head, due, deadline, read, self.tracked.next_timer()].into_iter().flatten().min()
     }

@@ -169,6 +169,12 @@ impl Tracked {
         self.due.first().copied().into_iter().chain(timer).min()
     }
 
+    /// Returns when the oldest webhook arrived that is not in the dead letters.
+    pub(super) fn oldest_received(&self) -> Option<SystemTime> {
+        let live = self.tracks.values().filter(|track| track.place != Place::Parked);
+        live.map(|track| track.received).min()
+    }
+
     /// Takes a webhook from its owner; the caller gives it the next one.
     fn leave(&mut self, sequence: u64) {
         let Some(place) = self.place(sequence) else { return };

@@ -97,10 +97,11 @@ impl<'a> Group<'a> {
             Change::Defer { sequence, tries, until } => {
                 (*sequence, What::Defer { tries: *tries, until: until.map(to_micros) })
             }
-            Change::Park { sequence, cause, reason } => {
+            Change::Park { sequence, cause, reason, tries } => {
                 let mut reason = reason.clone();
                 reason.truncate(reason.floor_char_boundary(REASON));
-                let tries = self.at(channel, *sequence).map(|(_, tries)| tries).unwrap_or_default();
+                let known = || self.at(channel, *sequence).map(|(_, tries)| tries).unwrap_or_default();
+                let tries = tries.unwrap_or_else(known);
                 (
                     *sequence,
                     What::Park(Letter { cause: *cause, at: to_micros(SystemTime::now()), tries, reason }),

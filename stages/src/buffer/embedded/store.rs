@@ -1,8 +1,9 @@
 //! One channel of the folder as the driver sees it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use engine::store::{Change, Deferred, Limit, Parked, Stats, Store, StoreError, Stored};
+use engine::store::{Change, Deferred, Limit, Loaded, Parked, Stats, Store, StoreError, Stored};
 use engine::webhook::{Webhook, from_micros};
 use tokio::sync::oneshot;
 
@@ -41,8 +42,21 @@ impl Store for Channel {
         }
     }
 
-    async fn load(&self, sequences: Vec<u64>) -> Result<Vec<Stored>, StoreError> {
-        self.fetch(self.find(&sequences)).await
+    async fn load(&self, sequences: Vec<u64>, most: usize) -> Result<Loaded, StoreError> {
+        let mut bytes = 0;
+        let wanted: Vec<Wanted> = self.find(&sequences);
+        let within = wanted.into_iter().enumerate().take_while(|(n, one)| {
+            bytes += one.slot.weight as usize;
+            *n == 0 || bytes <= most
+        });
+        let within: Vec<Wanted> = within.map(|(_, one)| one).collect();
+        let looked_at: HashSet<u64> = within.iter().map(|one| one.sequence).collect();
+        let stored = self.fetch(within).await?;
+        let found: HashSet<u64> = stored.iter().map(|one| one.sequence).collect();
+        let known = |n: &u64| !self.find(&[*n]).is_empty();
+        let is_gone = |n: &u64| !found.contains(n) && (looked_at.contains(n) || !known(n));
+        let gone = sequences.into_iter().filter(is_gone).collect();
+        Ok(Loaded { stored, gone })
     }
 
     async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {

@@ -61,8 +61,9 @@ async fn dump(channel: &Channel) -> BTreeMap<u64, (Webhook, Is)> {
         }
     }
     for one in channel.deferred().await.unwrap() {
-        let stored = channel.load(vec![one.sequence]).await.unwrap();
-        let [stored] = &stored[..] else { panic!("{one:?} cannot be loaded") };
+        let loaded = channel.load(vec![one.sequence, u64::MAX], usize::MAX).await.unwrap();
+        assert_eq!(loaded.gone, [u64::MAX]);
+        let [stored] = &loaded.stored[..] else { panic!("{one:?} cannot be loaded") };
         assert_eq!((stored.tries, stored.webhook.head.received), (one.tries, one.received));
         let is = Is::Deferred { tries: one.tries, until: one.until.map(engine::webhook::to_micros) };
         assert!(all.insert(one.sequence, (stored.webhook.clone(), is)).is_none());

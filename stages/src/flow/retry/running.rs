@@ -124,8 +124,12 @@ impl Running {
         let job = Job { webhook, ack, failed: 0, unreachable: 0, mark };
         let now = Instant::now();
         match self.route.paused() {
-            // Dropping it returns it at once: it was not tried.
-            _ if self.ending => drop(job),
+            // It was not tried, so nothing counts against it.
+            _ if self.ending => job.ack.settle(Outcome::Abandoned {
+                delay: Some(Duration::ZERO),
+                cause: Cause::Unreachable,
+                reason: Some(Reason::new("the pipeline is ending")),
+            }),
             None => drop(self.send(job)),
             Some(tries) => {
                 let (cause, not_before) = (Cause::Unreachable, None);
@@ -289,7 +293,7 @@ impl Running {
     fn end(&mut self) {
         self.ending = true;
         for Waiting { job, cause, reason, .. } in self.held.take_all() {
-            job.ack.settle(Outcome::Abandoned { delay: None, cause, reason });
+            job.ack.settle(Outcome::Abandoned { delay: Some(Duration::ZERO), cause, reason });
         }
     }
 }

@@ -409,7 +409,10 @@ async fn what_waits_goes_back_when_everything_ends_and_what_is_out_finishes() {
     let event = rig.tried().await;
     settle_down().await;
     rig.stop.send(true).unwrap();
-    assert!(matches!(heard(waits).await, Ok(Outcome::Abandoned { cause: Cause::Failed, delay: None, .. })));
+    assert!(matches!(
+        heard(waits).await,
+        Ok(Outcome::Abandoned { cause: Cause::Failed, delay: Some(Duration::ZERO), .. })
+    ));
     event.ack.settle(Outcome::Delivered);
     assert_eq!(heard(out).await, Ok(Outcome::Delivered));
     assert!(rig.stage.await.unwrap().is_ok());

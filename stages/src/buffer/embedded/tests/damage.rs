@@ -100,7 +100,7 @@ impl Scene {
 }
 
 fn park(sequence: u64, cause: ParkCause) -> Change {
-    Change::Park { sequence, cause, reason: "no".to_owned() }
+    Change::Park { sequence, cause, reason: "no".to_owned(), tries: None }
 }
 
 async fn append(channel: &Channel, count: usize) -> Vec<Webhook> {

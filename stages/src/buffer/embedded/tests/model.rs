@@ -85,8 +85,8 @@ impl Model {
             Change::Defer { tries, until, .. } if !parked => {
                 *is = Is::Deferred { tries: *tries, until: until.map(to_micros) };
             }
-            Change::Park { cause, reason, .. } if !parked => {
-                *is = Is::Parked { cause: *cause, reason: reason.clone(), tries };
+            Change::Park { cause, reason, tries: new, .. } if !parked => {
+                *is = Is::Parked { cause: *cause, reason: reason.clone(), tries: new.unwrap_or(tries) };
             }
             Change::Redrive { .. } if parked => *is = Is::Deferred { tries: Tries::default(), until: None },
             Change::Defer { .. } | Change::Park { .. } | Change::Redrive { .. } => {}
@@ -105,7 +105,10 @@ impl Model {
             Pick::Remove => Change::Remove { sequence },
             Pick::Purge => Change::Purge { sequence },
             Pick::Redrive => Change::Redrive { sequence },
-            Pick::Park(cause) => Change::Park { sequence, cause, reason: "of the model".to_owned() },
+            Pick::Park(cause) => {
+                let tries = (sequence % 2 == 0).then_some(Tries { begun: 7, counted: 3 });
+                Change::Park { sequence, cause, reason: "of the model".to_owned(), tries }
+            }
             Pick::Defer(n, until) => Change::Defer {
                 sequence,
                 tries: Tries { begun: n + 1, counted: n },

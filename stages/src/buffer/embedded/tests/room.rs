@@ -304,3 +304,20 @@ async fn a_reserve_that_a_crash_cut_short_is_set_aside_again() {
         assert_eq!(scene.disk.world().files["reserve"].bytes.len(), whole);
     }
 }
+
+#[tokio::test]
+async fn a_load_stops_at_its_bound_and_says_what_is_gone() {
+    let disk = Sim::default();
+    let channel = open(&disk).channel("a");
+    channel.append((0..5).map(|_| webhook(100)).collect()).await.unwrap();
+    channel.commit(vec![Change::Remove { sequence: 2 }]).await.unwrap();
+    let weight = webhook(100).weight();
+    let load = async |most| {
+        let loaded = channel.load(vec![1, 2, 3, 4, 9], most).await.unwrap();
+        (loaded.stored.iter().map(|one| one.sequence).collect::<Vec<_>>(), loaded.gone)
+    };
+
+    assert_eq!(load(0).await, (vec![1], vec![2, 9]), "the first however large");
+    assert_eq!(load(2 * weight).await, (vec![1, 3], vec![2, 9]));
+    assert_eq!(load(usize::MAX).await, (vec![1, 3, 4], vec![2, 9]));
+}
