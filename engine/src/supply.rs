@@ -21,7 +21,9 @@ const REQUESTS: usize = 256;
 
 /// Tells which webhooks a session can carry. Cloning shares it.
 #[derive(Clone)]
-pub struct Carries(Arc<dyn Fn(&Webhook) -> Result<(), Unfit> + Send + Sync>);
+pub struct Carries(Arc<Judge>);
+
+type Judge = dyn Fn(&Webhook) -> Result<(), Unfit> + Send + Sync;
 
 /// Why a session cannot carry a webhook: the limit, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
