@@ -10,8 +10,9 @@ use std::time::Duration;
 use engine::config::Secret;
 use engine::kind::Resources;
 use engine::meter::{Counter, Meter, Metric};
-use http::StatusCode;
 use http::header::CONNECTION;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::leaving::Line;
 use crate::linger::Linger;
 use crate::request::UNIT;
 use crate::router;
@@ -51,6 +53,8 @@ pub struct Settings {
     pub admin_token: Option<Secret>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether connectors may give their token as `?token=`.
+    pub allow_query_token: bool,
     /// How long connectors may take to settle what they hold once told to stop.
     pub drain: Duration,
     /// How long a sender may take for its headers.
@@ -71,6 +75,7 @@ impl Default for Settings {
             max_body_bytes: 10 << 20,
             admin_token: None,
             trusted_proxies: Vec::new(),
+            allow_query_token: false,
             drain: Duration::from_secs(30),
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
@@ -227,9 +232,11 @@ fn serve_connection(
         Ok(held) => held,
         Err(error) => return warn!(%peer, %error, "a connection could not be served"),
     };
+    let line = Line::new(linger.stream());
     let (own, unread) = (Arc::clone(shared), Arc::new(AtomicBool::new(false)));
     let is_unread = Arc::clone(&unread);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(line.clone());
         let (shared, unread) = (Arc::clone(&own), Arc::clone(&unread));
         async move {
             let answer = router::route(request, peer.ip(), &shared).await;

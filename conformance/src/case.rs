@@ -4,6 +4,7 @@ use std::fmt;
 
 use futures::future::BoxFuture;
 
+use crate::party::connector::Transport;
 use crate::stand::Stand;
 
 /// One case of the suite.
@@ -17,8 +18,35 @@ pub struct Case {
     pub proves: &'static str,
     /// Whether it means anything on a buffer that does not survive a restart.
     pub needs_durability: bool,
+    /// Over which transports it is varied.
+    pub varies: Varies,
     /// Its steps.
     pub run: fn(Stand) -> BoxFuture<'static, Result<(), Failed>>,
+}
+
+/// Over which transports a case is varied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Varies {
+    /// Over none: it runs natively.
+    No,
+    /// Over every transport.
+    All,
+    /// Over every transport but long poll, where it means nothing.
+    ButLongPoll,
+    /// It is about long poll alone.
+    OnlyLongPoll,
+}
+
+impl Varies {
+    /// Returns why the case means nothing on `transport`, when it does not.
+    #[must_use]
+    pub fn excludes(self, transport: Transport) -> Option<&'static str> {
+        match (self, transport == Transport::LongPoll) {
+            (Self::ButLongPoll, true) => Some("no connection stands between two polls"),
+            (Self::OnlyLongPoll, false) => Some("it is about long poll alone"),
+            (Self::No | Self::All | Self::ButLongPoll | Self::OnlyLongPoll, _) => None,
+        }
+    }
 }
 
 /// Why a case failed.

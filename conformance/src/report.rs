@@ -24,6 +24,8 @@ pub struct Line {
     pub proves: &'static str,
     /// The buffer it ran on.
     pub buffer: &'static str,
+    /// The transport it ran over.
+    pub transport: &'static str,
     /// What came out.
     pub verdict: Verdict,
     /// Figures, and steps that were left out.
@@ -54,7 +56,7 @@ impl Line {
             Verdict::Skipped(why) => ("skipped", Some(why)),
         };
         json!({
-            "case": self.id, "title": self.title, "proves": self.proves, "buffer": self.buffer,
+            "case": self.id, "title": self.title, "proves": self.proves, "buffer": self.buffer, "transport": self.transport,
             "verdict": verdict, "why": why, "notes": self.notes, "seconds": self.seconds,
         })
     }
@@ -68,12 +70,14 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, title, buffer, seconds, .. } = self;
+        let Self { id, title, buffer, transport, seconds, .. } = self;
         match &self.verdict {
-            Verdict::Passed => write!(f, "ok    {id} {buffer:<9} {seconds:5.1} s  {title}")?,
-            Verdict::Skipped(why) => write!(f, "skip  {id} {buffer:<9}          {title}: {why}")?,
+            Verdict::Passed => write!(f, "ok    {id} {buffer:<9} {transport:<20} {seconds:5.1} s  {title}")?,
+            Verdict::Skipped(why) => {
+                write!(f, "skip  {id} {buffer:<9} {transport:<20}          {title}: {why}")?
+            }
             Verdict::Failed(why) => {
-                write!(f, "FAIL  {id} {buffer:<9} {seconds:5.1} s  {title}\n      {why}")?
+                write!(f, "FAIL  {id} {buffer:<9} {transport:<20} {seconds:5.1} s  {title}\n      {why}")?
             }
         }
         self.notes.iter().try_for_each(|note| write!(f, "\n      {note}"))

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 
-use crate::case::{Case, Failed, Verdict};
+use crate::case::{Case, Failed, Varies, Verdict};
+use crate::party::connector::Transport;
 use crate::report::{Line, Report};
 use crate::stand::{Buffer, Stand};
 
@@ -30,21 +31,31 @@ pub async fn run(options: &Options) -> Report {
     for case in crate::cases::all() {
         if options.cases.is_empty() || options.cases.iter().any(|id| id == case.id) {
             for buffer in &options.buffers {
-                lines.push(run_one(&case, *buffer, options.binary.clone()).await);
+                for transport in Transport::ALL {
+                    // What is not varied runs once.
+                    if case.varies != Varies::No || transport == Transport::WebSocket {
+                        lines.push(run_one(&case, *buffer, transport, options.binary.clone()).await);
+                    }
+                }
             }
         }
     }
     Report { lines }
 }
 
-/// Runs one case on one buffer.
-pub async fn run_one(case: &Case, buffer: Buffer, binary: PathBuf) -> Line {
+/// Runs one case on one buffer over one transport.
+pub async fn run_one(case: &Case, buffer: Buffer, transport: Transport, binary: PathBuf) -> Line {
     let began = Instant::now();
-    let (verdict, notes) = if case.needs_durability && buffer == Buffer::Memory {
+    let (verdict, notes) = if let Some(why) = case.varies.excludes(transport) {
+        (Verdict::Skipped(why.to_owned()), Vec::new())
+    } else if case.needs_durability && buffer == Buffer::Memory {
         (Verdict::Skipped("a restart empties this buffer".to_owned()), Vec::new())
     } else {
         match Stand::new(binary, buffer) {
-            Ok(stand) => (judge(case, stand.clone()).await, stand.notes()),
+            Ok(stand) => {
+                let stand = stand.over(transport);
+                (judge(case, stand.clone()).await, stand.notes())
+            }
             Err(Failed(why)) => (Verdict::Failed(why), Vec::new()),
         }
     };
@@ -53,6 +64,7 @@ pub async fn run_one(case: &Case, buffer: Buffer, binary: PathBuf) -> Line {
         title: case.title,
         proves: case.proves,
         buffer: buffer.name(),
+        transport: transport.name(),
         verdict,
         notes,
         seconds: began.elapsed().as_secs_f64(),

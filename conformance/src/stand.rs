@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
 
 use crate::case::Failed;
+use crate::party::connector::Transport;
 use crate::party::process::Process;
 use crate::party::receiver::{Receiver, Setup};
 
@@ -34,6 +35,7 @@ impl Buffer {
 pub struct Stand {
     binary: PathBuf,
     buffer: Buffer,
+    transport: Transport,
     folder: Arc<TempDir>,
     notes: Arc<Mutex<Vec<String>>>,
 }
@@ -45,13 +47,27 @@ impl Stand {
     /// The folder cannot be made.
     pub fn new(binary: PathBuf, buffer: Buffer) -> Result<Self, Failed> {
         let folder = Arc::new(TempDir::with_prefix("conformance-")?);
-        Ok(Self { binary, buffer, folder, notes: Arc::default() })
+        let transport = Transport::WebSocket;
+        Ok(Self { binary, buffer, transport, folder, notes: Arc::default() })
     }
 
     /// Returns the folder of this case.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Has links use `transport`.
+    #[must_use]
+    pub fn over(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Returns the transport it varies over.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// Returns the buffer it varies over.
@@ -87,7 +103,8 @@ impl Stand {
             Buffer::Embedded => format!("embedded:{}", data.display()),
             Buffer::Memory => "memory:".to_owned(),
         };
-        Receiver::start(&self.binary, self.folder(), &url, setup).await
+        let receiver = Receiver::start(&self.binary, self.folder(), &url, setup).await?;
+        Ok(receiver.over(self.transport))
     }
 
     /// Starts the real connector with `config` as its connector.json.

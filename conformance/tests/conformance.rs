@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use conformance::case::Varies;
 use conformance::case::Verdict;
 use conformance::cases;
+use conformance::party::connector::Transport;
 use conformance::runner::run_one;
 use conformance::stand::Buffer;
 
@@ -20,14 +22,14 @@ fn binary() -> PathBuf {
     built
 }
 
-fn prove(id: &str, buffer: Buffer) {
+fn prove(id: &str, buffer: Buffer, transport: Transport) {
     let case = cases::find(id).expect("the id is in the suite");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime starts");
-    let line = runtime.block_on(run_one(&case, buffer, binary()));
+    let line = runtime.block_on(run_one(&case, buffer, transport, binary()));
     println!("{line}");
     assert!(!matches!(line.verdict, Verdict::Failed(_)), "{line}");
 }
@@ -35,11 +37,11 @@ fn prove(id: &str, buffer: Buffer) {
 macro_rules! every_case {
     ($($name:ident $id:literal)*) => {
         mod embedded {
-            $(#[test] fn $name() { super::prove($id, super::Buffer::Embedded) })*
+            $(#[test] fn $name() { super::prove($id, super::Buffer::Embedded, super::Transport::WebSocket) })*
         }
 
         mod memory {
-            $(#[test] fn $name() { super::prove($id, super::Buffer::Memory) })*
+            $(#[test] fn $name() { super::prove($id, super::Buffer::Memory, super::Transport::WebSocket) })*
         }
 
         const IDS: &[&str] = &[$($id),*];
@@ -47,13 +49,43 @@ macro_rules! every_case {
 }
 
 every_case! {
-    ack_01 "ACK-01" ack_02 "ACK-02" ack_03 "ACK-03" ack_04 "ACK-04" ack_05 "ACK-05" ack_06 "ACK-06" ack_09 "ACK-09"
+    ack_01 "ACK-01" ack_02 "ACK-02" ack_03 "ACK-03" ack_04 "ACK-04" ack_05 "ACK-05" ack_06 "ACK-06" ack_07 "ACK-07" ack_08 "ACK-08"
+    ack_12 "ACK-12" ack_09 "ACK-09"
     ack_10 "ACK-10" ack_11 "ACK-11"
     dur_02 "DUR-02" dur_03 "DUR-03" dur_06 "DUR-06" dur_07 "DUR-07" dur_08 "DUR-08" led_01 "LED-01"
     dur_01 "DUR-01"
     fid_01 "FID-01" fid_02 "FID-02" fid_03 "FID-03"
     ord_01 "ORD-01" shd_01 "SHD-01"
-    trn_01 "TRN-01" trn_02 "TRN-02"
+    trn_01 "TRN-01" trn_02 "TRN-02" trn_04 "TRN-04"
+}
+
+macro_rules! over_transports {
+    ($($name:ident $id:literal)*) => {
+        mod websocket_compatible {
+            $(#[test] fn $name() { super::prove($id, super::Buffer::Embedded, super::Transport::WebSocketCompatible) })*
+        }
+
+        mod sse {
+            $(#[test] fn $name() { super::prove($id, super::Buffer::Embedded, super::Transport::Sse) })*
+        }
+
+        mod long_poll {
+            $(#[test] fn $name() { super::prove($id, super::Buffer::Embedded, super::Transport::LongPoll) })*
+        }
+
+        const VARIED: &[&str] = &[$($id),*];
+    };
+}
+
+over_transports! {
+    ack_01 "ACK-01" ack_02 "ACK-02" ack_03 "ACK-03" ack_04 "ACK-04" ack_05 "ACK-05" ack_06 "ACK-06" ack_07 "ACK-07"
+    ack_08 "ACK-08" ack_12 "ACK-12" ack_10 "ACK-10" fid_01 "FID-01" trn_01 "TRN-01" trn_02 "TRN-02" trn_04 "TRN-04"
+}
+
+#[test]
+fn every_varied_case_runs_over_every_transport_here() {
+    let varied = cases::all().into_iter().filter(|case| case.varies != Varies::No);
+    assert_eq!(varied.map(|case| case.id).collect::<Vec<_>>(), VARIED);
 }
 
 #[test]

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use engine::ack::Cause;
+use engine::webhook::Id;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::case::{Case, Failed, ensure, ensure_eq};
-use crate::party::receiver::Setup;
+use crate::case::{Case, Failed, Varies, ensure, ensure_eq};
+use crate::party::compatible;
+use crate::party::connector::Transport;
+use crate::party::receiver::{CHANNEL, Setup, TOKEN};
 use crate::party::sender;
 use crate::stand::Stand;
 
@@ -24,6 +29,7 @@ pub(super) const CASES: &[Case] = &[
         title: "what was acknowledged is gone, also after a restart",
         proves: "G2",
         needs_durability: false,
+        varies: Varies::All,
         run: |stand| Box::pin(ack_removes(stand)),
     },
     Case {
@@ -31,6 +37,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a cut connection returns its webhooks to the next one at once",
         proves: "G2 G5 G17",
         needs_durability: false,
+        varies: Varies::All,
         run: |stand| Box::pin(cut_returns(stand)),
     },
     Case {
@@ -38,6 +45,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a webhook given back with a delay comes again after it, also after a restart",
         proves: "G6",
         needs_durability: false,
+        varies: Varies::All,
         run: |stand| Box::pin(delay_is_kept(stand)),
     },
     Case {
@@ -45,6 +53,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a rejected webhook is in the dead letters with its reason and nowhere else",
         proves: "G6",
         needs_durability: false,
+        varies: Varies::All,
         run: |stand| Box::pin(reject_parks(stand)),
     },
     Case {
@@ -52,6 +61,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a silent connector is overtaken, and its late acknowledgement counts",
         proves: "G7",
         needs_durability: false,
+        varies: Varies::All,
         run: |stand| Box::pin(deadline(stand)),
     },
     Case {
@@ -59,13 +69,39 @@ pub(super) const CASES: &[Case] = &[
         title: "a sign of progress holds the deadline",
         proves: "G7",
         needs_durability: false,
+        varies: Varies::All,
         run: |stand| Box::pin(progress(stand)),
+    },
+    Case {
+        id: "ACK-07",
+        title: "an acknowledgement on another connection of the channel counts",
+        proves: "G2",
+        needs_durability: false,
+        varies: Varies::All,
+        run: |stand| Box::pin(elsewhere(stand)),
+    },
+    Case {
+        id: "ACK-08",
+        title: "unknown, malformed and repeated acknowledgements change nothing, and the stream lives on",
+        proves: "G8",
+        needs_durability: false,
+        varies: Varies::All,
+        run: |stand| Box::pin(nonsense(stand)),
+    },
+    Case {
+        id: "ACK-12",
+        title: "what a poll returned is a lease: acknowledged later, bounded, and back after the deadline",
+        proves: "G2",
+        needs_durability: false,
+        varies: Varies::OnlyLongPoll,
+        run: |stand| Box::pin(lease(stand)),
     },
     Case {
         id: "ACK-09",
         title: "connectors share a channel, and what one leaves the other gets",
         proves: "G5 G9",
         needs_durability: false,
+        varies: Varies::No,
         run: |stand| Box::pin(competing(stand)),
     },
     Case {
@@ -73,6 +109,7 @@ pub(super) const CASES: &[Case] = &[
         title: "no more is unsettled than the window allows",
         proves: "G8",
         needs_durability: false,
+        varies: Varies::All,
         run: |stand| Box::pin(windows(stand)),
     },
     Case {
@@ -80,6 +117,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a poison webhook is parked in the end, and others pass it",
         proves: "G9",
         needs_durability: false,
+        varies: Varies::No,
         run: |stand| Box::pin(poison(stand)),
     },
 ];
@@ -108,14 +146,17 @@ async fn ack_removes(stand: Stand) -> Result<(), Failed> {
 }
 
 async fn cut_returns(stand: Stand) -> Result<(), Failed> {
-    let receiver = stand.receiver(Setup::default()).await?;
+    // On long poll nothing tells that the connector has gone but the deadline.
+    let is_poll = stand.transport() == Transport::LongPoll;
+    let limits = if is_poll { json!({ "ack_timeout_seconds": 1 }) } else { json!({}) };
+    let receiver = stand.receiver(Setup::limits(limits)).await?;
     let mut first = receiver.link(10).await?;
     sender::accepted(receiver.address(), "a", &b"\x00 same bytes \xff"[..]).await?;
     let one = first.next(SOON).await?;
     let mut second = receiver.link(10).await?;
     let cut = Instant::now();
     drop(first);
-    let again = second.next(Duration::from_secs(1)).await?;
+    let again = second.next(Duration::from_secs(if is_poll { 3 } else { 1 })).await?;
     stand.note(format!("redelivered {} ms after the cut", cut.elapsed().as_millis()));
     ensure_eq("the id", &again.webhook.id(), &one.webhook.id())?;
     ensure_eq("the attempt", &again.webhook.transit.attempt, &2)?;
@@ -199,7 +240,9 @@ async fn deadline(stand: Stand) -> Result<(), Failed> {
 }
 
 async fn progress(stand: Stand) -> Result<(), Failed> {
-    let receiver = stand.receiver(Setup::limits(json!({ "ack_timeout_seconds": 1 }))).await?;
+    // A poll lasts a second at least.
+    let seconds = if stand.transport() == Transport::LongPoll { 2 } else { 1 };
+    let receiver = stand.receiver(Setup::limits(json!({ "ack_timeout_seconds": seconds }))).await?;
     let mut busy = receiver.link(10).await?;
     sender::accepted(receiver.address(), "a", "1").await?;
     let one = busy.next(SOON).await?;
@@ -210,7 +253,104 @@ async fn progress(stand: Stand) -> Result<(), Failed> {
     }
     busy.deliver(&one).await?;
     receiver.settles("it is delivered", SOON, |stats| stats.count("messages_delivered") == 1).await?;
-    ensure_eq("deliveries to another", &other.maybe(Duration::from_millis(1_500)).await?, &None)
+    ensure_eq("deliveries to another", &other.maybe(Duration::from_millis(seconds * 1_500)).await?, &None)
+}
+
+async fn elsewhere(stand: Stand) -> Result<(), Failed> {
+    let receiver = stand.receiver(Setup::default()).await?;
+    let mut first = receiver.link(1).await?;
+    let id = sender::accepted(receiver.address(), "a", "1").await?;
+    let one = first.next(SOON).await?;
+    let mut other = receiver.link(1).await?;
+    other.deliver_earlier(one.webhook.id()).await?;
+    receiver.settles("it is delivered", SOON, |stats| stats.count("messages_delivered") == 1).await?;
+    ensure_eq("the id", &one.webhook.id().to_string(), &id)?;
+    drop(other);
+    // The first one's window is free again.
+    receiver.settles("nothing is in flight", SOON, |stats| stats.count("messages_in_flight") == 0).await?;
+    sender::accepted(receiver.address(), "b", "2").await?;
+    let next = first.next(SOON).await?;
+    ensure_eq("the next body", &next.webhook.body[..].to_vec(), &b"2".to_vec())
+}
+
+async fn nonsense(stand: Stand) -> Result<(), Failed> {
+    let receiver = stand.receiver(Setup::default()).await?;
+    let mut link = receiver.link(10).await?;
+    sender::accepted(receiver.address(), "a", "1").await?;
+    let one = link.next(SOON).await?;
+    let stranger = Id::new();
+    if stand.transport().settles_by_http() {
+        let (address, known) = (receiver.address(), one.webhook.id());
+        for (token, query, wanted) in [
+            (TOKEN, format!("message_id={stranger}"), 404),
+            (TOKEN, "message_id=nonsense&status=nack&retry=false".to_owned(), 404),
+            (TOKEN, "status=ack".to_owned(), 422),
+            (TOKEN, format!("message_id={known}&status=nack&delay_ms=soon"), 422),
+            ("wrong", format!("message_id={known}"), 401),
+            ("wrong", "status=ack".to_owned(), 422),
+            (TOKEN, format!("message_id={known}&status=ack"), 200),
+            (TOKEN, format!("message_id={known}&status=ack"), 404),
+        ] {
+            let status = compatible::post(address, token, &query).await?;
+            ensure_eq(&format!("the answer to {query}"), &status, &wanted)?;
+        }
+    } else {
+        link.deliver_earlier(stranger).await?;
+        for text in ["", "[1]", "no JSON", "{\"type\":\"ack\"}", "{\"type\":\"later\"}"] {
+            link.send_text(text).await?;
+        }
+        link.deliver(&one).await?;
+        link.deliver(&one).await?;
+    }
+    receiver.settles("it counts once", SOON, |stats| stats.count("messages_delivered") == 1).await?;
+    sender::accepted(receiver.address(), "b", "2").await?;
+    let next = link.next(SOON).await?;
+    link.deliver(&next).await?;
+    receiver.settles("the stream lives on", SOON, |stats| stats.count("messages_delivered") == 2).await?;
+    Ok(())
+}
+
+async fn lease(stand: Stand) -> Result<(), Failed> {
+    let receiver = stand.receiver(Setup::limits(json!({ "ack_timeout_seconds": 2 }))).await?;
+    let mut link = receiver.link(5).await?;
+    for nth in 0..8 {
+        sender::accepted(receiver.address(), &nth.to_string(), nth.to_string()).await?;
+    }
+    let first = link.poll(1, 3).await?;
+    ensure_eq("webhooks of a poll for three", &first.len(), &3)?;
+    ensure_eq("webhooks within the window of five", &link.poll(1, 100).await?.len(), &2)?;
+    for delivery in &first {
+        link.deliver(delivery).await?;
+    }
+    receiver.settles("acknowledged later", SOON, |stats| stats.count("messages_delivered") == 3).await?;
+    ensure_eq("webhooks in the room that is free", &link.poll(1, 100).await?.len(), &3)?;
+    let mut again = Vec::new();
+    while again.len() < 5 {
+        let more = link.poll(5, 100).await?;
+        ensure(!more.is_empty(), || format!("five after the deadline, found {}", again.len()))?;
+        for delivery in more {
+            ensure_eq("the attempt", &delivery.webhook.transit.attempt, &2)?;
+            link.deliver(&delivery).await?;
+            again.push(delivery);
+        }
+    }
+    receiver.settles("all are delivered", SOON, |stats| stats.count("messages_delivered") == 8).await?;
+    // A connection that is cut while the answer is written returns its webhooks at once.
+    sender::accepted(receiver.address(), "large", vec![b'x'; 8 << 20]).await?;
+    let path = format!("/connect/stream/{CHANNEL}/poll?timeout=5");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\n\
+        webhook-connect-version: 1\r\nx-connector-id: cut\r\n\r\n"
+    );
+    let mut stream = TcpStream::connect(receiver.address()).await?;
+    stream.write_all(request.as_bytes()).await?;
+    stream.read_exact(&mut [0; 1_024]).await?;
+    drop(stream);
+    let cut = Instant::now();
+    let back = link.next(SOON).await?;
+    stand.note(format!("back {} ms after the cut", cut.elapsed().as_millis()));
+    ensure(cut.elapsed() < Duration::from_secs(1), || "back at once".to_owned())?;
+    ensure_eq("the attempt", &back.webhook.transit.attempt, &2)
 }
 
 async fn competing(stand: Stand) -> Result<(), Failed> {

@@ -32,6 +32,7 @@ pub(super) const CASES: &[Case] = &[Case {
     title: "a full and a read-only disk answer 503, lose nothing, and work again without a restart",
     proves: "G1",
     needs_durability: true,
+    varies: crate::case::Varies::No,
     run: |stand| Box::pin(failing_disk(stand)),
 }];
 

@@ -7,7 +7,7 @@ use engine::ack::Cause;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::case::{Case, Failed, ensure, ensure_eq};
+use crate::case::{Case, Failed, Varies, ensure, ensure_eq};
 use crate::cases::fidelity::to_http;
 use crate::party::connector::{Link, header};
 use crate::party::destination::{Destination, Manners};
@@ -31,6 +31,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a receiver that is killed under load, 20 times, loses nothing it answered 2xx",
         proves: "G14",
         needs_durability: true,
+        varies: Varies::No,
         run: |stand| Box::pin(receiver_killed(stand)),
     },
     Case {
@@ -38,6 +39,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a connector that is killed under load, 20 times, loses nothing",
         proves: "G14",
         needs_durability: false,
+        varies: Varies::No,
         run: |stand| Box::pin(connector_killed(stand)),
     },
     Case {
@@ -45,6 +47,7 @@ pub(super) const CASES: &[Case] = &[
         title: "what is older than its TTL is in the dead letters, and the audit balances",
         proves: "G12 G15",
         needs_durability: false,
+        varies: Varies::No,
         run: |stand| Box::pin(expiry(stand)),
     },
     Case {
@@ -52,6 +55,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a full queue answers 503 with Retry-After until there is room",
         proves: "G8",
         needs_durability: false,
+        varies: Varies::No,
         run: |stand| Box::pin(full_queue(stand)),
     },
     Case {
@@ -59,6 +63,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a destination that is unreachable for 200 rounds parks nothing and gets everything",
         proves: "G6",
         needs_durability: false,
+        varies: Varies::No,
         run: |stand| Box::pin(unreachable(stand)),
     },
     Case {
@@ -66,6 +71,7 @@ pub(super) const CASES: &[Case] = &[
         title: "the audit balances after everything that can become of a webhook, and after a restart",
         proves: "G15",
         needs_durability: false,
+        varies: Varies::No,
         run: |stand| Box::pin(audit(stand)),
     },
 ];

@@ -8,7 +8,7 @@ use http::{HeaderValue, Request};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use crate::case::{Case, Failed, ensure, ensure_eq};
+use crate::case::{Case, Failed, Varies, ensure, ensure_eq};
 use crate::party::destination::Destination;
 use crate::party::github::Packages;
 use crate::party::receiver::{CHANNEL, Receiver, SECRET, Setup, TOKEN, WEBHOOK};
@@ -28,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
         title: "bodies, headers, method, path and query come through unchanged",
         proves: "G4",
         needs_durability: false,
+        varies: Varies::All,
         run: |stand| Box::pin(unchanged(stand)),
     },
     Case {
@@ -35,6 +36,7 @@ pub(super) const CASES: &[Case] = &[
         title: "real payloads reach an HTTP destination byte for byte, and their signatures verify there",
         proves: "G4",
         needs_durability: false,
+        varies: Varies::No,
         run: |stand| Box::pin(real_payloads(stand)),
     },
     Case {
@@ -42,6 +44,7 @@ pub(super) const CASES: &[Case] = &[
         title: "time, source, webhook id, sequence and attempt reach connector and destination",
         proves: "F1.10 G17",
         needs_durability: false,
+        varies: Varies::No,
         run: |stand| Box::pin(metadata(stand)),
     },
 ];

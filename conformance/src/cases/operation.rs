@@ -7,7 +7,7 @@ use schemas::wire::frame::Frame;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::case::{Case, Failed, ensure, ensure_eq};
+use crate::case::{Case, Failed, Varies, ensure, ensure_eq};
 use crate::cases::fidelity::to_http;
 use crate::party::connector::header;
 use crate::party::destination::{Destination, Manners};
@@ -28,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
         title: "1,000 webhooks at window 1 arrive first in the order of their acceptance",
         proves: "G16",
         needs_durability: false,
+        varies: Varies::No,
         run: |stand| Box::pin(order(stand)),
     },
     Case {
@@ -35,6 +36,7 @@ pub(super) const CASES: &[Case] = &[
         title: "SIGTERM under load on both sides loses nothing and ends in time",
         proves: "G13",
         needs_durability: true,
+        varies: Varies::No,
         run: |stand| Box::pin(shutdown(stand)),
     },
 ];

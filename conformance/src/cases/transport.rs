@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::case::{Case, Failed, ensure};
+use crate::case::{Case, Failed, Varies, ensure};
 use crate::cases::fidelity::to_http;
-use crate::party::connector::Link;
+use crate::party::connector::{Link, Transport};
 use crate::party::destination::Destination;
 use crate::party::proxy::{Mode, Proxy};
 use crate::party::receiver::{CHANNEL, Setup, TOKEN};
@@ -24,6 +24,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a bad token, an unknown channel and another channel's token are all answered 401",
         proves: "F4.5",
         needs_durability: false,
+        varies: Varies::All,
         run: |stand| Box::pin(tokens(stand)),
     },
     Case {
@@ -31,14 +32,27 @@ pub(super) const CASES: &[Case] = &[
         title: "both ends notice a link that went silent",
         proves: "G5",
         needs_durability: false,
+        varies: Varies::ButLongPoll,
         run: |stand| Box::pin(silent_link(stand)),
+    },
+    Case {
+        id: "TRN-04",
+        title: "a connector that stops reading holds no more than its window, and gets what it missed",
+        proves: "G8",
+        needs_durability: false,
+        varies: Varies::ButLongPoll,
+        run: |stand| Box::pin(stalled(stand)),
     },
 ];
 
 async fn tokens(stand: Stand) -> Result<(), Failed> {
     let receiver = stand.receiver(Setup::default()).await?;
     for (channel, token) in [(CHANNEL, "wrong"), (CHANNEL, ""), ("unknown", TOKEN), (CHANNEL, &TOKEN[1..])] {
-        let refused = Link::connect(receiver.address(), channel, token, 1).await;
+        let refused = match Link::open(stand.transport(), receiver.address(), channel, token, 1).await {
+            // A poll says it when it polls.
+            Ok(mut link) => link.maybe(Duration::from_secs(1)).await.map(|_| ()),
+            Err(why) => Err(why),
+        };
         let why = refused.err().map(|Failed(why)| why).unwrap_or_default();
         ensure(why.contains("401"), || format!("401 for channel {channel}, found: {why}"))?;
     }
@@ -48,7 +62,7 @@ async fn tokens(stand: Stand) -> Result<(), Failed> {
 async fn silent_link(stand: Stand) -> Result<(), Failed> {
     let receiver = stand.receiver(Setup::limits(json!({ "heartbeat_seconds": 1 }))).await?;
     let proxy = Proxy::start(receiver.address()).await?;
-    let mut far = Link::connect(proxy.address(), CHANNEL, TOKEN, 1).await?;
+    let mut far = Link::open(stand.transport(), proxy.address(), CHANNEL, TOKEN, 1).await?;
     sender::accepted(receiver.address(), "a", "1").await?;
     far.next(SOON).await?;
     proxy.set(Mode::Stall);
@@ -59,6 +73,10 @@ async fn silent_link(stand: Stand) -> Result<(), Failed> {
     stand.note(format!("the receiver noticed after {} ms", stalled.elapsed().as_millis()));
     near.deliver(&again).await?;
     drop(near);
+    if stand.transport() != Transport::WebSocket {
+        stand.note("the connector's end was left out: it is shown natively");
+        return Ok(());
+    }
     // The real connector behind a link that falls silent connects anew.
     let proxy = Proxy::start(receiver.address()).await?;
     let destination = Destination::start().await?;
@@ -79,4 +97,22 @@ async fn silent_link(stand: Stand) -> Result<(), Failed> {
     .await
     .map_err(|Failed(why)| Failed(format!("{why}\n{}", connector.log().unwrap_or_default())))?;
     connector.kill().await
+}
+
+async fn stalled(stand: Stand) -> Result<(), Failed> {
+    const WINDOW: usize = 8;
+    let receiver = stand.receiver(Setup::default()).await?;
+    let mut link = receiver.link(WINDOW).await?;
+    for nth in 0..40_u8 {
+        sender::accepted(receiver.address(), &nth.to_string(), vec![nth; 512 * 1024]).await?;
+        let stats = receiver.stats().await?;
+        ensure(stats.count("messages_in_flight") <= 8, || format!("at most a window, found {stats:?}"))?;
+    }
+    for nth in 0..40_u8 {
+        let delivery = link.next(SOON).await?;
+        ensure(delivery.webhook.body == vec![nth; 512 * 1024], || format!("webhook {nth} in its place"))?;
+        link.deliver(&delivery).await?;
+    }
+    receiver.settles("all are delivered", SOON, |stats| stats.count("messages_delivered") == 40).await?;
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! A connector that does what a case tells it, over the native dialect.
+//! A connector that does what a case tells it, over any transport.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,28 +10,76 @@ use engine::ack::{Cause, Outcome, Reason};
 use engine::ledger::Window;
 use engine::webhook::{Id, Webhook};
 use futures::StreamExt;
-use schemas::wire::SUBPROTOCOL;
+use schemas::wire::compatible::{FromConnector, FromReceiver, WINDOW_HEADER};
 use schemas::wire::frame::{Delivery, Frame, Returned, Settle};
+use schemas::wire::{SUBPROTOCOL, VERSION, VERSION_HEADER};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Error, Message};
 
 use crate::case::Failed;
+use crate::party::compatible::{self, Events, Poll};
 
 /// The bytes of every window, which cases leave wide.
 const BYTES: usize = 64 << 20;
 
+/// How a connector is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// WebSocket with the native dialect.
+    WebSocket,
+    /// WebSocket with the compatible dialect.
+    WebSocketCompatible,
+    /// Server-sent events.
+    Sse,
+    /// Long poll.
+    LongPoll,
+}
+
+impl Transport {
+    /// Every transport.
+    pub const ALL: [Self; 4] = [Self::WebSocket, Self::WebSocketCompatible, Self::Sse, Self::LongPoll];
+
+    /// Returns its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::WebSocketCompatible => "websocket_compatible",
+            Self::Sse => "sse",
+            Self::LongPoll => "long_poll",
+        }
+    }
+
+    /// Returns true when acknowledgements go by HTTP.
+    #[must_use]
+    pub fn settles_by_http(self) -> bool {
+        matches!(self, Self::Sse | Self::LongPoll)
+    }
+}
+
 /// A connection to a channel. Dropping it cuts the connection without a word.
 #[derive(Debug)]
 pub struct Link {
-    socket: WebSocketStream<TokioAdapter<TcpStream>>,
+    way: Way,
     waiting: VecDeque<Delivery>,
-    session: String,
+    address: SocketAddr,
+    token: String,
+}
+
+type Socket = WebSocketStream<TokioAdapter<TcpStream>>;
+
+#[derive(Debug)]
+enum Way {
+    Native(Socket),
+    Text(Socket),
+    Events(Events),
+    Poll(Poll),
 }
 
 impl Link {
-    /// Connects to `channel` with a window in webhooks.
+    /// Connects to `channel` with a window in webhooks, natively.
     ///
     /// # Errors
     /// It is refused.
@@ -41,23 +89,104 @@ impl Link {
         token: &str,
         window: usize,
     ) -> Result<Self, Failed> {
-        let mut request = format!("ws://{address}/connect/stream/{channel}").into_client_request()?;
-        request.headers_mut().insert("authorization", format!("Bearer {token}").parse()?);
-        request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (socket, _) = client_async(request, stream).await.map_err(|error| match error {
-            Error::Http(answer) => Failed(format!("the upgrade was answered {}", answer.status())),
-            other => Failed(other.to_string()),
-        })?;
-        let mut link = Self { socket, waiting: VecDeque::new(), session: String::new() };
-        let window = Window { events: window, bytes: BYTES };
-        link.send(Frame::Hello { window, connector: "conformance".into(), tap: false }).await?;
-        match link.frame(Duration::from_secs(5)).await? {
-            Some(Frame::Welcome { session, .. }) => link.session = session.to_string(),
-            other => return Err(Failed(format!("expected Welcome, found {other:?}"))),
-        }
+        Self::open(Transport::WebSocket, address, channel, token, window).await
+    }
+
+    /// Connects to `channel` with a window in webhooks.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn open(
+        transport: Transport,
+        address: SocketAddr,
+        channel: &str,
+        token: &str,
+        window: usize,
+    ) -> Result<Self, Failed> {
+        let way = match transport {
+            Transport::WebSocket => Way::Native(upgrade(address, channel, token, window, true).await?),
+            Transport::WebSocketCompatible => {
+                Way::Text(upgrade(address, channel, token, window, false).await?)
+            }
+            Transport::Sse => Way::Events(Events::open(address, channel, token, window).await?),
+            Transport::LongPoll => Way::Poll(Poll::new(address, channel, token, window)),
+        };
+        let mut link = Self { way, waiting: VecDeque::new(), address, token: token.to_owned() };
+        link.greet(window).await?;
         Ok(link)
+    }
+
+    async fn greet(&mut self, window: usize) -> Result<(), Failed> {
+        let most = Duration::from_secs(5);
+        match &mut self.way {
+            Way::Native(_) => {
+                let window = Window { events: window, bytes: BYTES };
+                self.send(Frame::Hello { window, connector: "conformance".into(), tap: false }).await?;
+                match self.frame(most).await? {
+                    Some(Frame::Welcome { .. }) => Ok(()),
+                    other => Err(Failed(format!("expected Welcome, found {other:?}"))),
+                }
+            }
+            Way::Text(_) | Way::Events(_) => match self.message(most).await? {
+                Some(FromReceiver::Connected { .. }) => Ok(()),
+                other => Err(Failed(format!("expected `connected`, found {other:?}"))),
+            },
+            Way::Poll(_) => Ok(()),
+        }
+    }
+
+    /// Waits up to `most` for a message of the compatible dialect.
+    async fn message(&mut self, most: Duration) -> Result<Option<FromReceiver>, Failed> {
+        let end = Instant::now() + most;
+        match &mut self.way {
+            Way::Native(_) => Err(Failed("a native connection has frames".to_owned())),
+            Way::Events(events) => events.next(most).await,
+            Way::Poll(poll) => poll.next(most).await,
+            Way::Text(socket) => loop {
+                let Ok(message) = tokio::time::timeout_at(end, socket.next()).await else { return Ok(None) };
+                match message.ok_or_else(closed)?? {
+                    Message::Text(text) => return Ok(Some(FromReceiver::decode(&text)?)),
+                    Message::Close(_) => return Err(closed()),
+                    Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                }
+            },
+        }
+    }
+
+    /// Says something in the compatible dialect.
+    async fn say(&mut self, told: FromConnector) -> Result<(), Failed> {
+        match &mut self.way {
+            Way::Native(_) => Err(Failed("a native connection has frames".to_owned())),
+            Way::Text(socket) => Ok(socket.send(Message::Text(compatible::text(&told).into())).await?),
+            Way::Events(_) | Way::Poll(_) => {
+                let status = compatible::say(self.address, &self.token, &told).await?;
+                if status == 200 { Ok(()) } else { Err(Failed(format!("answered {status}"))) }
+            }
+        }
+    }
+
+    /// Polls once, on long poll: for how many seconds, for how many webhooks.
+    ///
+    /// # Errors
+    /// It is refused, or this is another transport.
+    pub async fn poll(&self, seconds: u64, messages: usize) -> Result<Vec<Delivery>, Failed> {
+        let Way::Poll(poll) = &self.way else { return Err(Failed("not long poll".to_owned())) };
+        let polled = poll.poll(seconds, messages).await?;
+        let webhooks = polled.map(|polled| polled.webhooks).unwrap_or_default();
+        Ok(webhooks.into_iter().map(|received| Delivery { seq: 0, webhook: received.webhook }).collect())
+    }
+
+    /// Sends a text that means nothing; only on a WebSocket.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn send_text(&mut self, text: &str) -> Result<(), Failed> {
+        match &mut self.way {
+            Way::Native(socket) | Way::Text(socket) => {
+                Ok(socket.send(Message::Text(text.to_owned().into())).await?)
+            }
+            Way::Events(_) | Way::Poll(_) => Ok(()),
+        }
     }
 
     /// Sends a frame.
@@ -65,7 +194,10 @@ impl Link {
     /// # Errors
     /// The connection is gone.
     pub async fn send(&mut self, frame: Frame) -> Result<(), Failed> {
-        Ok(self.socket.send(Message::Binary(frame.encode())).await?)
+        match &mut self.way {
+            Way::Native(socket) => Ok(socket.send(Message::Binary(frame.encode())).await?),
+            Way::Text(_) | Way::Events(_) | Way::Poll(_) => Err(Failed("frames are native".to_owned())),
+        }
     }
 
     /// Waits up to `most` for a webhook; none when none came.
@@ -78,7 +210,18 @@ impl Link {
             if let Some(delivery) = self.waiting.pop_front() {
                 return Ok(Some(delivery));
             }
-            match self.frame(end.saturating_duration_since(Instant::now())).await? {
+            let left = end.saturating_duration_since(Instant::now());
+            if !matches!(self.way, Way::Native(_)) {
+                match self.message(left).await? {
+                    Some(FromReceiver::Webhook(received)) => {
+                        self.waiting.push_back(Delivery { seq: 0, webhook: received.webhook });
+                    }
+                    Some(_) => {}
+                    None => return Ok(None),
+                }
+                continue;
+            }
+            match self.frame(left).await? {
                 Some(Frame::Deliver(deliveries)) => self.waiting.extend(deliveries),
                 Some(_) => {}
                 None => return Ok(None),
@@ -100,6 +243,10 @@ impl Link {
     /// # Errors
     /// The connection is gone.
     pub async fn deliver(&mut self, delivery: &Delivery) -> Result<(), Failed> {
+        if !matches!(self.way, Way::Native(_)) {
+            let message = delivery.webhook.id().to_string().into();
+            return self.say(FromConnector::Settle { message, outcome: Outcome::Delivered }).await;
+        }
         let range = delivery.seq..=delivery.seq;
         self.send(Frame::Settle(Settle { delivered: vec![range], ..Settle::default() })).await
     }
@@ -114,8 +261,17 @@ impl Link {
         cause: Cause,
         delay: Option<Duration>,
     ) -> Result<(), Failed> {
-        let returned =
-            Returned { seq: delivery.seq, cause, delay, reason: Reason::new("given back by the case") };
+        let reason = Reason::new("given back by the case");
+        if !matches!(self.way, Way::Native(_)) {
+            let message = delivery.webhook.id().to_string().into();
+            return self
+                .say(FromConnector::Settle {
+                    message,
+                    outcome: Outcome::Abandoned { delay, cause, reason: Some(reason) },
+                })
+                .await;
+        }
+        let returned = Returned { seq: delivery.seq, cause, delay, reason };
         self.send(Frame::Settle(Settle { returned: vec![returned], ..Settle::default() })).await
     }
 
@@ -124,6 +280,15 @@ impl Link {
     /// # Errors
     /// The connection is gone.
     pub async fn reject(&mut self, delivery: &Delivery, reason: &str) -> Result<(), Failed> {
+        if !matches!(self.way, Way::Native(_)) {
+            let message = delivery.webhook.id().to_string().into();
+            return self
+                .say(FromConnector::Settle {
+                    message,
+                    outcome: Outcome::Failed { reason: Reason::new(reason) },
+                })
+                .await;
+        }
         let rejected = vec![(delivery.seq, Reason::new(reason))];
         self.send(Frame::Settle(Settle { rejected, ..Settle::default() })).await
     }
@@ -133,6 +298,10 @@ impl Link {
     /// # Errors
     /// The connection is gone.
     pub async fn deliver_earlier(&mut self, id: Id) -> Result<(), Failed> {
+        if !matches!(self.way, Way::Native(_)) {
+            let message = id.to_string().into();
+            return self.say(FromConnector::Settle { message, outcome: Outcome::Delivered }).await;
+        }
         let earlier = vec![(id, Outcome::Delivered)];
         self.send(Frame::Settle(Settle { earlier, ..Settle::default() })).await
     }
@@ -142,6 +311,11 @@ impl Link {
     /// # Errors
     /// The connection is gone.
     pub async fn progress(&mut self, delivery: &Delivery) -> Result<(), Failed> {
+        if !matches!(self.way, Way::Native(_)) {
+            return self
+                .say(FromConnector::Progress { message: delivery.webhook.id().to_string().into() })
+                .await;
+        }
         self.send(Frame::Progress(vec![delivery.seq..=delivery.seq])).await
     }
 
@@ -152,19 +326,50 @@ impl Link {
     pub async fn frame(&mut self, most: Duration) -> Result<Option<Frame>, Failed> {
         let end = Instant::now() + most;
         loop {
-            let Ok(message) = tokio::time::timeout_at(end, self.socket.next()).await else { return Ok(None) };
-            let message =
-                message.ok_or_else(|| Failed("the receiver closed the connection".to_owned()))??;
+            let Way::Native(socket) = &mut self.way else {
+                return Err(Failed("frames are native".to_owned()));
+            };
+            let Ok(message) = tokio::time::timeout_at(end, socket.next()).await else { return Ok(None) };
+            let message = message.ok_or_else(closed)??;
             match message {
                 Message::Binary(bytes) => match Frame::decode(bytes)? {
                     Frame::Ping(n) => self.send(Frame::Pong(n)).await?,
                     frame => return Ok(Some(frame)),
                 },
-                Message::Close(_) => return Err(Failed("the receiver closed the connection".to_owned())),
+                Message::Close(_) => return Err(closed()),
                 Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
     }
+}
+
+async fn upgrade(
+    address: SocketAddr,
+    channel: &str,
+    token: &str,
+    window: usize,
+    is_native: bool,
+) -> Result<Socket, Failed> {
+    let mut request = format!("ws://{address}/connect/stream/{channel}").into_client_request()?;
+    let headers = request.headers_mut();
+    headers.insert("authorization", format!("Bearer {token}").parse()?);
+    if is_native {
+        headers.insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
+    } else {
+        headers.insert(VERSION_HEADER, VERSION.parse()?);
+        headers.insert(WINDOW_HEADER, format!("{window};{BYTES}").parse()?);
+    }
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (socket, _) = client_async(request, stream).await.map_err(|error| match error {
+        Error::Http(answer) => Failed(format!("the upgrade was answered {}", answer.status())),
+        other => Failed(other.to_string()),
+    })?;
+    Ok(socket)
+}
+
+fn closed() -> Failed {
+    Failed("the receiver closed the connection".to_owned())
 }
 
 /// Returns a header of a webhook as text.

@@ -1,5 +1,6 @@
 //! Who takes part in a case beside the binary, and how the binary itself is started and stopped.
 
+pub mod compatible;
 pub mod connector;
 pub mod destination;
 pub mod github;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::case::{Failed, ensure, ensure_eq};
-use crate::party::connector::Link;
+use crate::party::connector::{Link, Transport};
 use crate::party::http;
 use crate::party::process::Process;
 
@@ -82,6 +82,7 @@ pub struct Receiver {
     address: SocketAddr,
     command: Vec<String>,
     log: PathBuf,
+    transport: Transport,
 }
 
 impl Receiver {
@@ -106,13 +107,20 @@ impl Receiver {
         command.extend(["--buffer".to_owned(), buffer]);
         let log = folder.join("receiver.log");
         let (process, address) = start_listening(&command, "127.0.0.1:0", &log).await?;
-        Ok(Self { process, address, command, log })
+        Ok(Self { process, address, command, log, transport: Transport::WebSocket })
     }
 
     /// Returns where it listens. A restart keeps it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Has its links use `transport`.
+    #[must_use]
+    pub fn over(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
     }
 
     /// Returns its process.
@@ -143,7 +151,7 @@ impl Receiver {
     /// # Errors
     /// It is refused.
     pub async fn link(&self, window: usize) -> Result<Link, Failed> {
-        Link::connect(self.address, CHANNEL, TOKEN, window).await
+        Link::open(self.transport, self.address, CHANNEL, TOKEN, window).await
     }
 
     /// Returns the figures of the channel.
