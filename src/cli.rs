@@ -93,6 +93,15 @@ pub(crate) struct Receiver {
     /// The token of the admin API, which is off without one.
     #[arg(long, value_name = "TOKEN")]
     pub(crate) admin_token: Option<String>,
+    /// The certificate to listen with, as PEM. Needs --tls-key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
+    /// The authorities of connectors' certificates, as PEM: connectors need one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<String>,
     /// Listens without TLS on other addresses than the loopback: behind a proxy that speaks TLS.
     #[arg(long)]
     pub(crate) insecure_http: bool,
