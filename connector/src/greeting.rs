@@ -62,11 +62,10 @@ impl<'a> Misunderstood<'a> {
 /// Why there is no session.
 pub(crate) async fn greet(
     dialer: &Dialer,
-    window: Window,
-    connector: &ByteString,
     misunderstood: &mut Misunderstood<'_>,
 ) -> Result<(Link, Welcome), Gone> {
-    let mut link = dialer.connect().await.map_err(|error| match error {
+    let (window, connector) = dialer.introduction();
+    let mut link = Link::connect(dialer).await.map_err(|error| match error {
         ConnectError::Token(_) => Gone::Refused(error),
         other => Gone::Lost(other.to_string(), Duration::ZERO),
     })?;

@@ -33,8 +33,7 @@ const SLICE: Duration = Duration::from_secs(1);
 pub(crate) struct Source {
     pub(crate) channel: ByteString,
     pub(crate) window: Window,
-    pub(crate) connector: ByteString,
-    pub(crate) dialer: Dialer,
+    pub(crate) dialer: Arc<Dialer>,
     pub(crate) reconnect: Reconnect,
     pub(crate) recent: Arc<Mutex<Recent>>,
     pub(crate) status: Arc<ChannelStatus>,
@@ -98,7 +97,7 @@ impl Source {
         let greeted = tokio::select! {
             biased;
             () = stop::told(&mut self.stop), if work.is_done() => return None,
-            greeted = greet(&self.dialer, work.window(), &self.connector, &mut misunderstood) => greeted,
+            greeted = greet(&self.dialer, &mut misunderstood) => greeted,
         };
         let (link, welcome) = match greeted {
             Ok(greeted) => greeted,

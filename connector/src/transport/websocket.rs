@@ -16,6 +16,8 @@ use tokio::time::Instant;
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, error::Error};
 
+use super::dial::{ConnectError, Dialer};
+
 type Socket = WebSocketStream<TokioAdapter<Listening>>;
 
 /// A WebSocket connection.
@@ -55,7 +57,18 @@ pub(crate) enum Turn {
 }
 
 impl Link {
-    pub(super) async fn new(upgraded: Upgraded) -> Self {
+    /// Connects. Cancelling drops the connection.
+    ///
+    /// # Errors
+    /// Why no connection came about.
+    pub(crate) async fn connect(dialer: &Dialer) -> Result<Self, ConnectError> {
+        match dialer.upgrade(true).await? {
+            (upgraded, true) => Ok(Self::new(upgraded).await),
+            (_, false) => Err(ConnectError::Wrong("it does not select the protocol webhook-connect.v1")),
+        }
+    }
+
+    async fn new(upgraded: Upgraded) -> Self {
         let config = WebSocketConfig::default()
             .max_message_size(Some(LARGEST_FRAME))
             .max_frame_size(Some(LARGEST_FRAME));

@@ -122,7 +122,7 @@ async fn a_receiver_that_does_not_select_the_protocol_is_named_as_the_problem() 
     let stage = Stage::start(receiver.address, json!({})).await;
     let status = stage.status_becomes(|status| !status["last_error"].is_null()).await;
     let error = status["last_error"].as_str().unwrap();
-    assert!(error.starts_with("the receiver did not accept the protocol webhook-connect.v1"), "{error}");
+    assert!(error.starts_with("the receiver's answer is wrong: it does not select the protocol"), "{error}");
 }
 
 #[tokio::test]
