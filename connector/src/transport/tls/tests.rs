@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::transport::dial::{Dialer, Way};
+use crate::transport::proxy::{self, Proxy};
 
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -97,12 +98,16 @@ impl Server {
 
     /// Connects to `host` and returns why that came to nothing.
     async fn refuses(&self, host: &str, tls: &Arc<Tls>) -> String {
+        self.refuses_through(host, tls, None).await
+    }
+
+    async fn refuses_through(&self, host: &str, tls: &Arc<Tls>, proxy: Option<Proxy>) -> String {
         let way = Way {
             channel: ByteString::from("orders"),
             connector: ByteString::new(),
             window: Window { events: 1, bytes: 1 },
             tls: Some(Arc::clone(tls)),
-            proxy: None,
+            proxy,
         };
         let address = format!("wss://{host}:{}/hooks", self.port).try_into().unwrap();
         let dialer = Dialer::new(address, Secret::new("s3cret"), way).unwrap();
@@ -179,6 +184,18 @@ async fn a_certificate_of_ones_own_is_shown_and_read_again_when_renewed() {
     assert_eq!(server.refuses("localhost", &shown).await, ENCRYPTED);
     std::fs::write(folder.path().join("cert.pem"), "half").unwrap();
     assert_eq!(server.refuses("localhost", &shown).await, ENCRYPTED);
+}
+
+#[tokio::test]
+async fn a_receiver_is_reached_encrypted_through_a_proxy() {
+    let authority = Authority::new();
+    let server = Server::start(&authority.sign(&["receiver.test"]), None).await;
+    let (port, heads) = proxy::tests::proxy(server.port, "200 OK").await;
+    let environment = move |name: &str| (name == "HTTPS_PROXY").then(|| format!("127.0.0.1:{port}"));
+    let address = "https://receiver.test".to_owned().try_into().unwrap();
+    let proxy = Proxy::find(&environment, &address).unwrap();
+    assert_eq!(server.refuses_through("receiver.test", &trusting(&authority), proxy).await, ENCRYPTED);
+    assert!(heads.lock().unwrap()[0].starts_with(&format!("connect receiver.test:{} ", server.port)));
 }
 
 #[test]
