@@ -21,7 +21,7 @@ use crate::recent::Recent;
 use crate::reconnect::Reconnect;
 use crate::status::Board;
 use crate::subscribe::Source;
-use crate::transport::{Dialer, Protocol, Proxy, Tls, TlsFiles, Way};
+use crate::transport::{Dialer, Fallback, Protocol, Proxy, Tls, TlsFiles, Way};
 
 /// The largest window of webhooks.
 const MOST_IN_FLIGHT: u32 = 100_000;
@@ -70,6 +70,9 @@ struct Waits {
     initial_seconds: Seconds,
     /// The largest bound, in seconds.
     max_seconds: Seconds,
+    /// Once another way than the best had to be taken, how long until the best is tried again, in seconds. In vain, it
+    /// doubles, up to an hour.
+    better_seconds: Seconds,
 }
 
 impl Default for Waits {
@@ -77,6 +80,7 @@ impl Default for Waits {
         Self {
             initial_seconds: Seconds(Duration::from_secs(1)),
             max_seconds: Seconds(Duration::from_secs(60)),
+            better_seconds: Seconds(Duration::from_secs(300)),
         }
     }
 }
@@ -153,6 +157,7 @@ impl Build for Subscribe {
         Ok(Box::new(Source {
             window,
             dialer: Arc::new(dialer),
+            fallback: Fallback::new(self.protocol, self.reconnect.better_seconds.0),
             reconnect: Reconnect::new(backoff, StdRng::from_os_rng()),
             recent,
             status: Board::shared(&cx.resources).channel(&channel, duplicates),

@@ -100,6 +100,9 @@ pub(crate) enum ConnectError {
     /// The connection ended, or fell silent, before the receiver's first message.
     #[error("{0}")]
     Silent(String),
+    /// The receiver does not want this connection.
+    #[error("{0}")]
+    Left(String),
 }
 
 /// A byte stream of either kind.
@@ -148,6 +151,16 @@ impl Dialer {
         &self.channel
     }
 
+    /// Returns the path of the channel's stream.
+    pub(super) fn stream_path(&self) -> String {
+        self.address.stream_path(&self.channel)
+    }
+
+    /// Returns the path of the channel's status.
+    pub(super) fn status_path(&self) -> String {
+        self.address.connect_path(&format!("status/{}", self.channel))
+    }
+
     /// Returns the window and the name that the connector introduces itself with.
     pub(crate) fn introduction(&self) -> (Window, &ByteString) {
         (self.window, &self.connector)
@@ -171,8 +184,7 @@ impl Dialer {
     async fn upgraded(&self, native: bool) -> Result<(Upgraded, bool), ConnectError> {
         let mut http = self.open(Through::Tunnel).await?;
         let key = generate_key();
-        let mut request =
-            self.request(Method::GET, &self.address.stream_path(&self.channel), Through::Tunnel);
+        let mut request = self.request(Method::GET, &self.stream_path(), Through::Tunnel);
         let headers = request.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
