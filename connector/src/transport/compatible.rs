@@ -8,13 +8,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use engine::ack::{Cause, Outcome, Reason};
-use engine::ledger::Window;
-use engine::webhook::Webhook;
+use engine::ack::Outcome;
+use schemas::wire::compatible::{FromConnector, FromReceiver, Gap};
 use schemas::wire::frame::{Delivery, Frame, Settle};
 use tokio::time::Instant;
 
-use super::message;
 use super::watch::Signs;
 
 /// How long a webhook may be in flight with receivers that do not say it.
@@ -26,52 +24,13 @@ const HELD: Duration = Duration::from_secs(5);
 /// The shortest time that anything given back is held.
 const HELD_LEAST: Duration = Duration::from_secs(1);
 
-/// What the receiver says.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// The connection stands.
-    Connected {
-        /// Its id.
-        session: ByteString,
-    },
-    /// A webhook, and the text of its message id.
-    Webhook(Box<Webhook>, ByteString),
-    Heartbeat,
-    Gap {
-        missed: u64,
-        first: u64,
-        last: u64,
-    },
-    /// The connection is of no use, and why.
-    Refused(String),
-}
-
-/// What the connector says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    Ack(ByteString),
-    Nack(ByteString, Nack),
-    Progress(ByteString),
-    Window(Window),
-    Heartbeat,
-}
-
-/// How a webhook is given back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Nack {
-    pub(super) retry: bool,
-    pub(super) delay: Option<Duration>,
-    pub(super) cause: Cause,
-    pub(super) reason: Option<Reason>,
-}
-
 /// One session's side of the dialect.
 pub(super) struct Compatible {
     /// Whether the receiver knows our additions.
     versioned: bool,
     next: u64,
     ids: BTreeMap<u64, ByteString>,
-    held: BTreeMap<(Instant, u64), Told>,
+    held: BTreeMap<(Instant, u64), FromConnector>,
     signs: Signs,
 }
 
@@ -91,40 +50,40 @@ impl Compatible {
     }
 
     /// Turns what the receiver said into a frame.
-    pub(super) fn hear(&mut self, heard: Heard) -> Frame {
-        match heard {
-            Heard::Connected { session } => Frame::Welcome {
-                session,
+    pub(super) fn hear(&mut self, said: FromReceiver) -> Frame {
+        match said {
+            FromReceiver::Connected { connection, .. } => Frame::Welcome {
+                session: connection,
                 heartbeat: self.signs.heartbeat(),
                 ack_deadline: ACK_DEADLINE,
                 largest: u32::MAX,
             },
-            Heard::Webhook(webhook, id) => {
+            FromReceiver::Webhook(received) => {
                 self.signs.note_webhook();
                 self.next += 1;
-                self.ids.insert(self.next, id);
-                Frame::Deliver(vec![Delivery { seq: self.next, webhook: *webhook }])
+                self.ids.insert(self.next, received.message);
+                Frame::Deliver(vec![Delivery { seq: self.next, webhook: received.webhook }])
             }
-            Heard::Heartbeat => {
+            FromReceiver::Heartbeat => {
                 self.signs.note_heartbeat();
                 Frame::Ping(0)
             }
-            Heard::Gap { missed, first, last } => Frame::Gap { missed, first, last },
-            Heard::Refused(why) => Frame::Bye(why.into()),
+            FromReceiver::Gap(Gap { missed, first, last }) => Frame::Gap { missed, first, last },
+            FromReceiver::Error(why) => Frame::Bye(why),
         }
     }
 
     /// Turns a frame into what the receiver is told now; what is held is told by [`Compatible::due`].
-    pub(super) fn tell(&mut self, frame: &Frame) -> Vec<Told> {
+    pub(super) fn tell(&mut self, frame: &Frame) -> Vec<FromConnector> {
         match frame {
             Frame::Settle(settle) => self.settle(settle),
             Frame::Progress(ranges) if self.versioned => ranges
                 .iter()
                 .flat_map(|range| self.ids.range(range.clone()))
-                .map(|(_, id)| Told::Progress(id.clone()))
+                .map(|(_, message)| FromConnector::Progress { message: message.clone() })
                 .collect(),
-            Frame::Window(window) if self.versioned => vec![Told::Window(*window)],
-            Frame::Ping(_) | Frame::Pong(_) => vec![Told::Heartbeat],
+            Frame::Window(window) if self.versioned => vec![FromConnector::Window(*window)],
+            Frame::Ping(_) | Frame::Pong(_) => vec![FromConnector::Heartbeat],
             Frame::Progress(_)
             | Frame::Window(_)
             | Frame::Hello { .. }
@@ -135,37 +94,39 @@ impl Compatible {
         }
     }
 
-    fn settle(&mut self, settle: &Settle) -> Vec<Told> {
+    fn settle(&mut self, settle: &Settle) -> Vec<FromConnector> {
         let mut told = Vec::new();
         for range in &settle.delivered {
             let seqs: Vec<u64> = self.ids.range(range.clone()).map(|(seq, _)| *seq).collect();
-            told.extend(seqs.into_iter().filter_map(|seq| self.ids.remove(&seq)).map(Told::Ack));
+            told.extend(seqs.into_iter().filter_map(|seq| self.settled(seq, Outcome::Delivered)));
         }
         for (seq, reason) in &settle.rejected {
-            let Some(id) = self.ids.remove(seq) else { continue };
-            told.push(Told::Nack(id, rejected(reason)));
+            told.extend(self.settled(*seq, Outcome::Failed { reason: reason.clone() }));
         }
         for returned in &settle.returned {
-            let Some(id) = self.ids.remove(&returned.seq) else { continue };
             let reason = Some(returned.reason.clone()).filter(|reason| !reason.as_str().is_empty());
-            let nack = Nack { retry: true, delay: returned.delay, cause: returned.cause, reason };
+            let outcome = Outcome::Abandoned { delay: returned.delay, cause: returned.cause, reason };
+            let Some(nack) = self.settled(returned.seq, outcome) else { continue };
             if self.versioned {
-                told.push(Told::Nack(id, nack));
+                told.push(nack);
             } else {
                 let wait = returned.delay.unwrap_or(HELD).max(HELD_LEAST);
-                self.held.insert((Instant::now() + wait, returned.seq), Told::Nack(id, nack));
+                self.held.insert((Instant::now() + wait, returned.seq), nack);
             }
         }
-        for (id, outcome) in &settle.earlier {
-            let id = message::id_text(*id);
-            match outcome {
-                Outcome::Delivered => told.push(Told::Ack(id)),
-                Outcome::Failed { reason } => told.push(Told::Nack(id, rejected(reason))),
-                // The end of the earlier session gave it back already.
-                Outcome::Abandoned { .. } | Outcome::Refused { .. } => {}
-            }
+        if self.versioned {
+            // Others take settlements on the connection that brought the webhook, and send it again on this one.
+            let earlier = settle.earlier.iter().map(|(id, outcome)| FromConnector::Settle {
+                message: id.to_string().into(),
+                outcome: outcome.clone(),
+            });
+            told.extend(earlier);
         }
         told
+    }
+
+    fn settled(&mut self, seq: u64, outcome: Outcome) -> Option<FromConnector> {
+        self.ids.remove(&seq).map(|message| FromConnector::Settle { message, outcome })
     }
 
     /// Returns when something that is held is due.
@@ -174,14 +135,10 @@ impl Compatible {
     }
 
     /// Returns what was held and is due.
-    pub(super) fn due(&mut self) -> Vec<Told> {
+    pub(super) fn due(&mut self) -> Vec<FromConnector> {
         let later = self.held.split_off(&(Instant::now(), u64::MAX));
         std::mem::replace(&mut self.held, later).into_values().collect()
     }
-}
-
-fn rejected(reason: &Reason) -> Nack {
-    Nack { retry: false, delay: None, cause: Cause::Failed, reason: Some(reason.clone()) }
 }
 
 /// Waits until `due`; for ever when nothing is.

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use schemas::wire::compatible::FromReceiver;
 use schemas::wire::frame::Frame;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Turn;
-use super::compatible::{Compatible, Heard, until};
+use super::compatible::{Compatible, until};
 use super::dial::Dialer;
 use super::posts::Posts;
 use super::watch::{Signs, Watch};
 
 /// What a reader found.
 pub(super) enum Found {
-    Heard(Heard),
+    Said(FromReceiver),
     NotUnderstood(String),
     /// Nothing but a sign of life.
     Alive,
@@ -127,11 +128,11 @@ impl HttpStream {
 
     fn turn_of(&mut self, found: Option<Found>) -> Option<Turn> {
         match found {
-            Some(Found::Heard(heard)) => {
-                if let Heard::Connected { session } = &heard {
-                    self.posts.belong_to(session.clone());
+            Some(Found::Said(said)) => {
+                if let FromReceiver::Connected { connection, .. } = &said {
+                    self.posts.belong_to(connection.clone());
                 }
-                Some(Turn::Received(self.compatible.hear(heard)))
+                Some(Turn::Received(self.compatible.hear(said)))
             }
             Some(Found::NotUnderstood(why)) => Some(Turn::NotUnderstood(why)),
             Some(Found::Alive) => Some(Turn::Alive),

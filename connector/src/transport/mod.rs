@@ -4,7 +4,6 @@ mod compatible;
 mod dial;
 pub(crate) mod fallback;
 mod http;
-mod message;
 mod poll;
 mod posts;
 mod proxy;

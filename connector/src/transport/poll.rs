@@ -7,12 +7,11 @@ use bytestring::ByteString;
 use futures::FutureExt;
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
+use schemas::wire::compatible::{FromReceiver, Polled};
 use tokio::sync::mpsc;
 
-use super::compatible::Heard;
 use super::dial::{ConnectError, Dialer, Http, TIMEOUT, Through};
 use super::http::{Found, HttpStream, Leaving};
-use super::message;
 use super::watch::Signs;
 
 /// How long the receiver may wait for a webhook. Below the interval of signs of life that is expected.
@@ -60,8 +59,9 @@ async fn open(dialer: &Dialer) -> Result<Http, ConnectError> {
 
 /// Polls until something breaks or nobody takes what is found.
 async fn read(dialer: Arc<Dialer>, mut http: Http, signs: Signs, found: mpsc::Sender<Found>) {
-    let session = ByteString::from_static("poll");
-    if found.send(Found::Heard(Heard::Connected { session })).await.is_err() {
+    let connection = ByteString::from_static("poll");
+    let connected = FromReceiver::Connected { connection, channel: dialer.channel().clone() };
+    if found.send(Found::Said(connected)).await.is_err() {
         return;
     }
     let why = loop {
@@ -99,11 +99,17 @@ async fn poll(dialer: &Dialer, http: &mut Http, signs: &Signs) -> Result<Vec<Fou
         signs.note();
         whole.extend(frame.map_err(|error| error.to_string())?.into_data().unwrap_or_default());
     }
-    let (session, webhooks) = match message::read_poll(&whole) {
-        Ok(read) => read,
-        Err(error) => return Ok(vec![Found::NotUnderstood(error)]),
-    };
-    let session = session.map(|session| Found::Heard(Heard::Connected { session }));
-    let webhooks = webhooks.into_iter().map(|one| one.map_or_else(Found::NotUnderstood, Found::Heard));
-    Ok(session.into_iter().chain(webhooks).collect())
+    let read = std::str::from_utf8(&whole).map_err(|error| error.to_string());
+    let (polled, left_out) =
+        match read.and_then(|text| Polled::decode(text).map_err(|error| error.to_string())) {
+            Ok(read) => read,
+            Err(error) => return Ok(vec![Found::NotUnderstood(error)]),
+        };
+    let connected =
+        FromReceiver::Connected { connection: polled.connection, channel: dialer.channel().clone() };
+    let mut all = vec![Found::Said(connected)];
+    all.extend(polled.gap.map(|gap| Found::Said(FromReceiver::Gap(gap))));
+    all.extend(polled.webhooks.into_iter().map(|one| Found::Said(FromReceiver::Webhook(Box::new(one)))));
+    all.extend((0..left_out).map(|_| Found::NotUnderstood("a webhook in the answer to a poll".to_owned())));
+    Ok(all)
 }

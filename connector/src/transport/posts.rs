@@ -7,10 +7,9 @@ use bytestring::ByteString;
 use futures::StreamExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
+use schemas::wire::compatible::FromConnector;
 
-use super::compatible::{Nack, Told};
 use super::dial::{Dialer, Http, TIMEOUT, Through, front};
-use super::message;
 
 /// How many requests are under way at a time.
 const AT_ONCE: usize = 8;
@@ -52,7 +51,7 @@ impl Posts {
     ///
     /// # Errors
     /// Something could not be told, and the stream is over.
-    pub(super) async fn tell(self, all: Vec<Told>) -> Result<(), String> {
+    pub(super) async fn tell(self, all: Vec<FromConnector>) -> Result<(), String> {
         let paths: Vec<String> = all.iter().filter_map(|told| path(&self.0.dialer, told)).collect();
         let posts = paths.into_iter().map(|path| self.clone().post(path));
         let mut requests = futures::stream::iter(posts).buffer_unordered(AT_ONCE);
@@ -122,63 +121,12 @@ impl Posts {
 }
 
 /// Returns the path and the query that say it; none when HTTP has no words for it.
-fn path(dialer: &Dialer, told: &Told) -> Option<String> {
-    let query = match told {
-        Told::Ack(id) => format!("message_id={}&status=ack", escaped(id)),
-        Told::Progress(id) => format!("message_id={}&status=progress", escaped(id)),
-        Told::Nack(id, nack) => format!("message_id={}&status=nack{}", escaped(id), parameters(nack)),
-        Told::Heartbeat if dialer.is_versioned() => return Some(dialer.address().connect_path("heartbeat")),
-        Told::Heartbeat | Told::Window(_) => return None,
-    };
-    Some(format!("{}?{query}", dialer.address().connect_path("ack")))
-}
-
-fn parameters(nack: &Nack) -> String {
-    let mut query = format!("&retry={}", nack.retry);
-    if nack.retry {
-        query.push_str("&cause=");
-        query.push_str(message::cause(nack.cause));
-    }
-    if let Some(delay) = nack.delay {
-        query.push_str(&format!("&delay_ms={}", delay.as_millis()));
-    }
-    if let Some(reason) = &nack.reason {
-        query.push_str("&reason=");
-        query.push_str(&escaped(reason.as_str()));
-    }
-    query
-}
-
-/// Escapes everything that a query's value may not hold as it is.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            other => out.push_str(&format!("%{other:02X}")),
+fn path(dialer: &Dialer, told: &FromConnector) -> Option<String> {
+    match told {
+        FromConnector::Heartbeat if dialer.is_versioned() => Some(dialer.address().connect_path("heartbeat")),
+        FromConnector::Heartbeat | FromConnector::Window(_) => None,
+        FromConnector::Settle { .. } | FromConnector::Progress { .. } => {
+            Some(format!("{}?{}", dialer.address().connect_path("ack"), told.to_query()?))
         }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use engine::ack::{Cause, Reason};
-
-    #[test]
-    fn a_query_says_how_a_webhook_is_given_back() {
-        let nack = |retry, delay, reason: Option<&str>| Nack {
-            retry,
-            delay,
-            cause: Cause::Unreachable,
-            reason: reason.map(Reason::new),
-        };
-        let delay = Some(Duration::from_millis(1500));
-        assert_eq!(
-            parameters(&nack(true, delay, Some("no, not ü&x"))),
-            "&retry=true&cause=unreachable&delay_ms=1500&reason=no%2C%20not%20%C3%BC%26x"
-        );
-        assert_eq!(parameters(&nack(false, None, None)), "&retry=false");
     }
 }

@@ -8,16 +8,15 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use schemas::wire::LARGEST_FRAME;
+use schemas::wire::compatible::{FromReceiver, LARGEST_TEXT};
 use tokio::sync::mpsc;
 
 use super::dial::{ConnectError, Dialer, Http, TIMEOUT, Through};
 use super::http::{Found, HttpStream, Leaving};
-use super::message;
 use super::watch::Signs;
 
-/// The largest event, in bytes: a body may travel as base64 or as escaped JSON.
-const LARGEST_EVENT: usize = 2 * LARGEST_FRAME;
+/// The largest event, in bytes: the reference escapes what is not ASCII.
+const LARGEST_EVENT: usize = 2 * LARGEST_TEXT;
 
 /// Opens a stream. Cancelling drops the connection.
 ///
@@ -61,10 +60,11 @@ async fn read(_http: Http, mut body: Incoming, signs: Signs, found: mpsc::Sender
             None => break "the stream ended".to_owned(),
         }
         while let Some(event) = events.next() {
-            let one = match message::read_event(&event.name, &event.data) {
-                Ok(Some(heard)) => Found::Heard(heard),
-                Ok(None) => Found::Alive,
-                Err(error) => Found::NotUnderstood(error),
+            let one = match FromReceiver::decode_event(&event.name, &event.data) {
+                Ok(said) => Found::Said(said),
+                // An event without a name is one that nobody means.
+                Err(_) if event.name.is_empty() => Found::Alive,
+                Err(error) => Found::NotUnderstood(error.to_string()),
             };
             if found.send(one).await.is_err() {
                 return;

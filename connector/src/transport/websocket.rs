@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
@@ -12,6 +12,7 @@ use futures::{Sink, Stream};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use schemas::wire::LARGEST_FRAME;
+use schemas::wire::compatible::{FromConnector, FromReceiver, LARGEST_TEXT};
 use schemas::wire::frame::Frame;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -21,11 +22,7 @@ use tungstenite::{Message, error::Error};
 use super::Turn;
 use super::compatible::{Compatible, until};
 use super::dial::{ConnectError, Dialer};
-use super::message;
 use super::watch::{Signs, Watch};
-
-/// The largest message in the compatible dialect, where a body may travel as base64 or as escaped JSON.
-const LARGEST_MESSAGE: usize = 2 * LARGEST_FRAME;
 
 type Socket = WebSocketStream<TokioAdapter<Listening>>;
 
@@ -80,7 +77,7 @@ impl WebSocket {
                 (Dialect::Compatible(Box::new(compatible)), watch)
             }
         };
-        let largest = if selected { LARGEST_FRAME } else { LARGEST_MESSAGE };
+        let largest = if selected { LARGEST_FRAME } else { LARGEST_TEXT };
         let config = WebSocketConfig::default().max_message_size(Some(largest)).max_frame_size(Some(largest));
         let stream = Listening { stream: TokioIo::new(upgraded), signs: signs.clone() };
         let socket =
@@ -152,8 +149,8 @@ impl WebSocket {
     }
 }
 
-fn text(told: &super::compatible::Told) -> Message {
-    Message::Text(message::write(told).into())
+fn text(told: &FromConnector) -> Message {
+    Message::Text(told.encode(SystemTime::now()).into())
 }
 
 fn poll_turn(
@@ -179,7 +176,7 @@ fn poll_turn(
         Some(Ok(Message::Text(text))) => match dialect {
             Dialect::Native => Turn::NotUnderstood("a text instead of a frame".to_owned()),
             Dialect::Compatible(compatible) => {
-                received(message::read(text.as_str()).map(|heard| compatible.hear(heard)))
+                received(FromReceiver::decode(text.as_str()).map(|said| compatible.hear(said)))
             }
         },
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Turn::Alive,

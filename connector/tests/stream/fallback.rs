@@ -34,7 +34,7 @@ async fn whatever_happens_to_the_upgrade_leads_to_events() {
         connected(&stage, "sse").await;
         stream.send("webhook", &message("msg_0000000000000001")).await;
         stage.confirm().await;
-        assert_eq!(receiver.post().await, "/connect/ack?message_id=msg_0000000000000001&status=ack");
+        assert_eq!(receiver.post().await, "/connect/ack?status=ack&message_id=msg_0000000000000001");
     }
 }
 
@@ -49,11 +49,11 @@ async fn events_that_do_not_arrive_lead_to_polling_with_the_same_settlements() {
     receiver.poll_returns(message("msg_0000000000000001")).await;
     receiver.poll_returns(message("msg_0000000000000002")).await;
     stage.confirm().await;
-    assert_eq!(receiver.post().await, "/connect/ack?message_id=msg_0000000000000001&status=ack");
+    assert_eq!(receiver.post().await, "/connect/ack?status=ack&message_id=msg_0000000000000001");
     let delay = Some(Duration::from_secs(2));
     stage.arrives().await.ack.settle(Outcome::Abandoned { delay, cause: Cause::Unreachable, reason: None });
     let wanted =
-        "/connect/ack?message_id=msg_0000000000000002&status=nack&retry=true&cause=unreachable&delay_ms=2000";
+        "/connect/ack?status=nack&message_id=msg_0000000000000002&retry=true&delay_ms=2000&cause=unreachable";
     assert_eq!(receiver.post().await, wanted);
 }
 
@@ -78,16 +78,19 @@ async fn the_better_way_is_taken_again_once_it_works_and_work_goes_on() {
     let (mut receiver, mut stage) =
         start(|receiver| receiver.behaviour().websocket = Way::Refuse(400, "")).await;
     let stream = receiver.stream().await;
-    stream.send("webhook", &message("msg_0000000000000001")).await;
+    stream.send("webhook", &message("msg_019ab0000000000000000000000000ff")).await;
     let event = stage.arrives().await;
     receiver.behaviour().websocket = Way::Open;
     let mut socket = receiver.socket().await;
     stream.closed().await;
     connected(&stage, "websocket").await;
-    socket.send(&message("msg_0000000000000001")).await;
+    socket.send(&message("msg_019ab0000000000000000000000000ff")).await;
     socket.heartbeat().await;
     event.ack.settle(Outcome::Delivered);
-    assert_eq!(socket.next().await, json!({"type": "ack", "message_id": "msg_0000000000000001"}));
+    assert_eq!(
+        socket.next().await,
+        json!({"type": "ack", "message_id": "msg_019ab0000000000000000000000000ff"})
+    );
     assert!(!stage.has_arrived().await);
 }
 

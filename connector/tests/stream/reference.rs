@@ -134,10 +134,10 @@ async fn events_are_settled_by_requests_that_name_the_stream() {
     let stream = receiver.stream().await;
     stream.send("webhook", &message("msg_0000000000000001")).await;
     stage.confirm().await;
-    assert_eq!(receiver.post().await, "/connect/ack?message_id=msg_0000000000000001&status=ack");
+    assert_eq!(receiver.post().await, "/connect/ack?status=ack&message_id=msg_0000000000000001");
     stream.send("webhook", &message("msg_0000000000000002")).await;
     stage.arrives().await.ack.settle(Outcome::Failed { reason: Reason::new("no") });
-    let wanted = "/connect/ack?message_id=msg_0000000000000002&status=nack&retry=false&reason=no";
+    let wanted = "/connect/ack?status=nack&message_id=msg_0000000000000002&retry=false&reason=no";
     assert_eq!(receiver.post().await, wanted);
     let (_, headers) = receiver.requests("POST /connect/ack")[0].clone();
     let shown =
