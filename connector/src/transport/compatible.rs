@@ -24,6 +24,9 @@ const HELD: Duration = Duration::from_secs(5);
 /// The shortest time that anything given back is held.
 const HELD_LEAST: Duration = Duration::from_secs(1);
 
+/// What is held at a time; more is told at once. A receiver that keeps to a window never gets here.
+const HELD_MOST: usize = 100_000;
+
 /// One session's side of the dialect.
 pub(super) struct Compatible {
     /// Whether the receiver knows our additions.
@@ -107,7 +110,7 @@ impl Compatible {
             let reason = Some(returned.reason.clone()).filter(|reason| !reason.as_str().is_empty());
             let outcome = Outcome::Abandoned { delay: returned.delay, cause: returned.cause, reason };
             let Some(nack) = self.settled(returned.seq, outcome) else { continue };
-            if self.versioned {
+            if self.versioned || self.held.len() >= HELD_MOST {
                 told.push(nack);
             } else {
                 let wait = returned.delay.unwrap_or(HELD).max(HELD_LEAST);

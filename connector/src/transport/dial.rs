@@ -308,6 +308,10 @@ impl Dialer {
             text.trim().chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
         match status {
             StatusCode::UNAUTHORIZED => ConnectError::Token(text),
+            // The receiver itself is there, and has no room or is stopping.
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS if ours => {
+                ConnectError::Left(format!("the receiver answered {status}: {text}"))
+            }
             StatusCode::FORBIDDEN if text.is_empty() && !ours => ConnectError::Unregistered,
             status => ConnectError::Answer(status, text),
         }
