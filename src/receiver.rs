@@ -110,6 +110,7 @@ fn serving(settings: Receiver, tls: Option<Tls>) -> cloud::Settings {
         tls,
         max_body_bytes: settings.max_body_bytes,
         admin_token: settings.admin_token,
+        allow_query_token: settings.allow_query_token,
         trusted_proxies: settings.trusted_proxies,
         drain: Duration::from_secs(settings.drain_seconds),
         head_timeout: Duration::from_secs(settings.head_timeout_seconds),

@@ -1,11 +1,17 @@
-//! The receiver: webhooks in by HTTP, webhooks out to connectors by WebSocket.
+//! The receiver: webhooks in by HTTP, webhooks out to connectors by WebSocket, server-sent events and long poll.
 //!
 //! Reading order: `receive` takes a request in and answers it by its acknowledgement; `channel` is what connectors
-//! subscribe to; `session` speaks to one of them; `listener` owns the port, with `tls` when it is encrypted, and joins them
-//! through `router`.
+//! subscribe to; `session` speaks to one of them, by a `transport`; `listener` owns the port, with `tls` when it is encrypted,
+//! and joins them through `router`.
 
+mod acknowledge;
+mod announced;
 mod answer;
+mod body;
 mod channel;
+mod connect;
+mod holder;
+mod leaving;
 mod linger;
 mod listener;
 mod metrics;

@@ -24,6 +24,8 @@ use tokio::time::Instant;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{debug, warn};
 
+use crate::body::Body;
+use crate::leaving::Line;
 use crate::linger::Linger;
 use crate::request::UNIT;
 use crate::router;
@@ -51,6 +53,8 @@ pub struct Settings {
     pub admin_token: Option<Secret>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether connectors may give their token as `?token=`.
+    pub allow_query_token: bool,
     /// How long connectors may take to settle what they hold once told to stop.
     pub drain: Duration,
     /// How long a sender may take for its headers.
@@ -73,6 +77,7 @@ impl Default for Settings {
             max_body_bytes: 10 << 20,
             admin_token: None,
             trusted_proxies: Vec::new(),
+            allow_query_token: false,
             drain: Duration::from_secs(30),
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
@@ -214,13 +219,13 @@ fn serve_connection(
         Ok(held) => held,
         Err(error) => return warn!(%peer, %error, "a connection could not be served"),
     };
-    let shared = Arc::clone(shared);
+    let (shared, line) = (Arc::clone(shared), Line::new(linger.stream()));
     tasks.spawn(async move {
         let _permit = permit;
         let over = match &shared.settings.tls {
-            None => serve_http(stream, peer, Peer::Anyone, &shared).await,
+            None => serve_http(stream, peer, Peer::Anyone, line, &shared).await,
             Some(tls) => match tokio::time::timeout(shared.settings.head_timeout, tls.accept(stream)).await {
-                Ok(Ok((stream, client))) => serve_http(stream, peer, client, &shared).await,
+                Ok(Ok((stream, client))) => serve_http(stream, peer, client, line, &shared).await,
                 Ok(Err(error)) => {
                     debug!(%peer, %error, "a client could not shake hands");
                     Over::Unread
@@ -247,7 +252,7 @@ enum Over {
 }
 
 /// Serves the requests of one connection until it ends.
-async fn serve_http<S>(stream: S, peer: SocketAddr, client: Peer, shared: &Arc<Shared>) -> Over
+async fn serve_http<S>(stream: S, peer: SocketAddr, client: Peer, line: Line, shared: &Arc<Shared>) -> Over
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -259,13 +264,14 @@ where
         .half_close(true);
     let (own, unread) = (Arc::clone(shared), Arc::new(AtomicBool::new(false)));
     let is_unread = Arc::clone(&unread);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(line.clone());
         let (shared, unread) = (Arc::clone(&own), Arc::clone(&unread));
         async move {
             let answer = match client.refused(request.uri().path()) {
                 Some(refused) => {
                     shared.answered(refused.status());
-                    refused
+                    refused.map(Body::Whole)
                 }
                 None => router::route(request, peer.ip(), &shared).await,
             };

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::unavailable;
 
 /// The keys that are not part of this version.
-const LATER: [&str; 2] = ["allow_query_token", "admin_listen"];
+const LATER: [&str; 1] = ["admin_listen"];
 
 /// The settings that may come from the environment, each with the pointer of its key in `receiver.json`.
 const VARIABLES: [(&str, &[&str]); 13] = [
@@ -47,6 +47,8 @@ pub struct Receiver {
     pub buffer: Buffer,
     /// The token of every channel that has none of its own.
     pub channel_token: Option<Secret>,
+    /// Whether connectors may give their token as `?token=`.
+    pub allow_query_token: bool,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long deliveries in flight may take to finish after SIGTERM, in seconds.
@@ -118,6 +120,8 @@ struct File {
     buffer: BufferFile,
     /// The token of every channel that has none of its own.
     channel_token: Option<Secret>,
+    /// Whether connectors may give their token as `?token=`, which proxies write into their logs.
+    allow_query_token: bool,
     /// Proxies whose `X-Forwarded-For` is believed, as networks (`10.0.0.0/8`) or addresses.
     trusted_proxies: Vec<String>,
     /// Seconds that deliveries in flight may take to finish after SIGTERM.
@@ -154,6 +158,7 @@ impl Default for File {
             tls: None,
             buffer: BufferFile { url: "embedded:./data".to_owned() },
             channel_token: None,
+            allow_query_token: false,
             trusted_proxies: Vec::new(),
             drain_seconds: 30,
             max_body_bytes: LARGEST_BODY,
@@ -209,6 +214,7 @@ pub fn read(
         tls: file.tls,
         buffer: buffer?,
         channel_token: file.channel_token.filter(|token| !token.is_empty()),
+        allow_query_token: file.allow_query_token,
         trusted_proxies,
         drain_seconds: file.drain_seconds,
         max_body_bytes: file.max_body_bytes,
