@@ -61,6 +61,18 @@ pub(crate) struct Connector {
     /// The channel's token, for --channel. Better in the environment, where other users do not see it.
     #[arg(long, value_name = "TOKEN", env = "CONNECTOR_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// How to speak to the receiver: auto, websocket, websocket_compatible, sse or long_poll. Default: auto.
+    #[arg(long, value_name = "NAME", env = "CONNECTOR_PROTOCOL")]
+    pub(crate) protocol: Option<String>,
+    /// Authorities that are trusted beside the system's, as PEM.
+    #[arg(long, value_name = "FILE", env = "CONNECTOR_CA_CERT_PATH")]
+    pub(crate) tls_ca: Option<String>,
+    /// The certificate to show to the receiver, as PEM. Needs --tls-key.
+    #[arg(long, value_name = "FILE", env = "CONNECTOR_CLIENT_CERT_PATH")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key, as PEM.
+    #[arg(long, value_name = "FILE", env = "CONNECTOR_CLIENT_KEY_PATH")]
+    pub(crate) tls_key: Option<String>,
     /// Serves /health and /status at this address.
     #[arg(long, value_name = "ADDRESS", env = "WEBHOOK_CONNECT_STATUS")]
     pub(crate) status: Option<SocketAddr>,
@@ -93,6 +105,15 @@ pub(crate) struct Receiver {
     /// The token of the admin API, which is off without one.
     #[arg(long, value_name = "TOKEN")]
     pub(crate) admin_token: Option<String>,
+    /// The certificate to listen with, as PEM. Needs --tls-key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
+    /// The authorities of connectors' certificates, as PEM: connectors need one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<String>,
     /// Listens without TLS on other addresses than the loopback: behind a proxy that speaks TLS.
     #[arg(long)]
     pub(crate) insecure_http: bool,

@@ -9,6 +9,7 @@ use engine::kind::{Kind, Resources};
 use engine::meter::Meter;
 use engine::pipeline::{Opened, Pipelines, Surroundings};
 use schemas::connections::Connections;
+use schemas::link;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -68,7 +69,8 @@ async fn serve_status(
 
 /// Reads all files and checks everything that can be checked without opening anything.
 fn read(options: &cli::Connector, kinds: &Arc<[Kind]>) -> Result<(Vec<Plan>, Vec<File>), Failure> {
-    let (mut file, connections, drafts) = match (&options.config, &options.channel, &options.destination) {
+    let (mut file, connections, mut drafts) = match (&options.config, &options.channel, &options.destination)
+    {
         (Some(path), ..) => read_file(path, options.connections.as_deref())?,
         (None, Some(channel), Some(destination)) => {
             let mut file = File::command_line();
@@ -83,10 +85,21 @@ fn read(options: &cli::Connector, kinds: &Arc<[Kind]>) -> Result<(Vec<Plan>, Vec
             return Err(Failure::Configuration(help.to_owned()));
         }
     };
+    link::apply(&flags(options), &mut drafts);
     let plans = plan(drafts, kinds, &mut file);
     let files: Vec<File> = [file].into_iter().chain(connections).collect();
     refuse_faults(&files.iter().collect::<Vec<_>>())?;
     Ok((plans, files))
+}
+
+/// Returns what the command line says about the way to the receiver.
+fn flags(options: &cli::Connector) -> link::Flags {
+    link::Flags {
+        protocol: options.protocol.clone(),
+        ca: options.tls_ca.clone(),
+        cert: options.tls_cert.clone(),
+        key: options.tls_key.clone(),
+    }
 }
 
 type Read = (File, Option<File>, Vec<engine::graph::draft::Draft>);
@@ -98,6 +111,7 @@ fn read_file(path: &Path, connections: Option<&Path>) -> Result<Read, Failure> {
         Some(connections) => Connections::read(connections.root().as_ref(), &mut connections.faults),
         None => Connections::read(None, &mut file.faults),
     };
-    let drafts = file.root().map(|root| schemas::connector::read(&root, &named, &mut file.faults));
+    let root = file.root().map(|root| link::join_paths(&root, file.folder()));
+    let drafts = root.map(|root| schemas::connector::read(&root, &named, &mut file.faults));
     Ok((file, connections, drafts.unwrap_or_default()))
 }

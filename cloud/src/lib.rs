@@ -1,7 +1,8 @@
 //! The receiver: webhooks in by HTTP, webhooks out to connectors by WebSocket, server-sent events and long poll.
 //!
 //! Reading order: `receive` takes a request in and answers it by its acknowledgement; `channel` is what connectors
-//! subscribe to; `session` speaks to one of them, by a `transport`; `listener` owns the port and joins them through `router`.
+//! subscribe to; `session` speaks to one of them, by a `transport`; `listener` owns the port, with `tls` when it is encrypted,
+//! and joins them through `router`.
 
 mod acknowledge;
 mod announced;
@@ -21,12 +22,14 @@ mod session;
 mod source;
 mod status;
 mod tables;
+mod tls;
 mod token;
 mod transport;
 
 use engine::kind::Kind;
 
 pub use listener::{Settings, serve};
+pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Returns the kinds of stage this crate has.
 #[must_use]

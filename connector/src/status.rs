@@ -43,6 +43,7 @@ pub(crate) struct ChannelStatus {
 struct Connection {
     state: State,
     since: SystemTime,
+    transport: Option<&'static str>,
     last_error: Option<(String, SystemTime)>,
 }
 
@@ -52,6 +53,8 @@ pub(crate) struct Shown {
     pub(crate) state: State,
     /// Seconds since 1970.
     since: u64,
+    /// How the last session travels.
+    transport: Option<&'static str>,
     /// Why there was no connection the last time there was none.
     last_error: Option<String>,
     /// When that was, in seconds since 1970.
@@ -64,7 +67,12 @@ pub(crate) struct Shown {
 
 impl ChannelStatus {
     fn new(duplicates: Counter) -> Self {
-        let connection = Connection { state: State::Connecting, since: SystemTime::now(), last_error: None };
+        let connection = Connection {
+            state: State::Connecting,
+            since: SystemTime::now(),
+            transport: None,
+            last_error: None,
+        };
         Self {
             connection: Mutex::new(connection),
             outstanding: AtomicUsize::new(0),
@@ -81,9 +89,13 @@ impl ChannelStatus {
             connection.state = state;
             connection.since = SystemTime::now();
         }
-        if state == State::Connected {
-            self.sessions.fetch_add(1, Ordering::Relaxed);
-        }
+    }
+
+    /// Notes that a session is open.
+    pub(crate) fn connected(&self, transport: &'static str) {
+        self.becomes(State::Connected);
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).transport = Some(transport);
     }
 
     /// Keeps the newest error.
@@ -98,6 +110,7 @@ impl ChannelStatus {
         Shown {
             state: connection.state,
             since: unix(connection.since),
+            transport: connection.transport,
             last_error: connection.last_error.as_ref().map(|(error, _)| error.clone()),
             last_error_at: connection.last_error.as_ref().map(|(_, at)| unix(*at)),
             outstanding: self.outstanding.load(Ordering::Relaxed),

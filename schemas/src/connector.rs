@@ -8,8 +8,8 @@ use engine::graph::draft::{Draft, From};
 use serde_json::{Map, Value, json};
 
 use crate::connections::Connections;
-use crate::unavailable;
 use crate::webhooks::check_name;
+use crate::{link, unavailable};
 
 /// What may stand at the top of either shape.
 const KNOWN: [&str; 9] = [
@@ -25,8 +25,7 @@ const KNOWN: [&str; 9] = [
 ];
 
 /// What may stand at the top in other versions.
-const LATER: [&str; 11] = [
-    "protocol",
+const LATER: [&str; 9] = [
     "channel",
     "token",
     "default_target",
@@ -34,7 +33,6 @@ const LATER: [&str; 11] = [
     "webhooks_config",
     "connections_config",
     "tap",
-    "tls",
     "ca_cert",
     "proxy",
 ];
@@ -62,7 +60,8 @@ pub fn read(root: &Node, connections: &Connections, faults: &mut Faults) -> Vec<
         faults.add(root.at(), "expected an object", None);
         return Vec::new();
     }
-    unavailable::check(root, &KNOWN, &LATER, faults);
+    unavailable::check(root, &[&KNOWN[..], &link::KEYS].concat(), &LATER, faults);
+    link::check(root, faults);
     let inline = root.get("connections").map(|inline| Connections::read(Some(&inline), faults));
     let connections = inline.as_ref().unwrap_or(connections);
     let mut drafts = Vec::new();
@@ -214,6 +213,7 @@ fn push(
             source[key] = shared.value().clone();
         }
     }
+    link::add(root, &mut source);
     let retry = retry(root, route);
     let (source_name, retry_name) = (format!("{channel}.subscribe"), format!("{channel}.retry"));
     let last = format!("{channel}.{module}");

@@ -211,7 +211,7 @@ mod tests {
             .map(|nth| {
                 let (events, taken) = mpsc::channel(1);
                 let (changes, changed) = watch::channel(window);
-                sessions.attach(nth.to_string(), changed, events);
+                sessions.attach(nth.to_string(), changed, events, None);
                 (taken, changes)
             })
             .collect();
