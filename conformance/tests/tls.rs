@@ -1,4 +1,5 @@
 //! Both ends of the real binary over TLS, with certificates made here.
+#![cfg(test)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

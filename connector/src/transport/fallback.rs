@@ -126,7 +126,7 @@ impl Fallback {
             ConnectError::Token(_) => Next::Refused,
             ConnectError::Unregistered => {
                 self.refusals += 1;
-                if self.refusals % REFUSALS == 0 { self.another() } else { Next::Wait }
+                if self.refusals.is_multiple_of(REFUSALS) { self.another() } else { Next::Wait }
             }
             ConnectError::Connect(..) | ConnectError::Tls(..) | ConnectError::Left(_) => {
                 self.at = if self.better.is_some() { self.at } else { 0 };
