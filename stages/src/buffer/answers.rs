@@ -24,6 +24,7 @@ impl<S: Store> Driver<S> {
                     debug!(%id, "who settled the webhook has gone away");
                 }
             }
+            Request::Tap(feed) => self.intake.taps.add(feed),
             Request::Figures(answer) => drop(answer.send(self.figures())),
             Request::Parked { after, max, found } => {
                 let store = Arc::clone(&self.store);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::taps::Taps;
 use engine::ack::{Ack, Answer, Outcome};
 use engine::limits::{Limits, Overflow};
 use engine::store::{Store, StoreError};
@@ -20,8 +21,11 @@ pub(super) const BATCH: usize = 1_024;
 /// Commits in flight at most. The store puts those together that wait for it, so each may be small.
 const COMMITS: usize = 64;
 
-/// A commit of new webhooks in flight: gives back their acks, what they weigh, and what the store said.
-type Append = BoxFuture<'static, (Vec<Ack>, u64, Result<Vec<u64>, StoreError>)>;
+/// A commit of new webhooks in flight.
+type Append = BoxFuture<'static, Appended>;
+
+/// The acks, what the webhooks weigh, what taps are shown of them, and what the store said.
+type Appended = (Vec<Ack>, u64, Vec<Webhook>, Result<Vec<u64>, StoreError>);
 
 /// The commits of new webhooks in flight.
 pub(super) struct Intake<S> {
@@ -30,6 +34,8 @@ pub(super) struct Intake<S> {
     /// Webhooks in flight to the store, which its figures do not have yet.
     events: u64,
     bytes: u64,
+    /// Those who watch the channel.
+    pub(super) taps: Taps,
 }
 
 /// What became of a batch.
@@ -50,8 +56,8 @@ pub(super) struct Overflowing {
 }
 
 impl<S: Store> Intake<S> {
-    pub(super) fn new(store: Arc<S>) -> Self {
-        Self { store, appends: FuturesUnordered::new(), events: 0, bytes: 0 }
+    pub(super) fn new(store: Arc<S>, taps: Taps) -> Self {
+        Self { store, appends: FuturesUnordered::new(), events: 0, bytes: 0, taps }
     }
 
     /// Returns true when nothing is in flight.
@@ -95,7 +101,9 @@ impl<S: Store> Intake<S> {
         if !webhooks.is_empty() {
             let store = Arc::clone(&self.store);
             (self.events, self.bytes) = (self.events + webhooks.len() as u64, self.bytes + taken_bytes);
-            self.appends.push(async move { (acks, taken_bytes, store.append(webhooks).await) }.boxed());
+            let copies = self.taps.copies(&webhooks);
+            self.appends
+                .push(async move { (acks, taken_bytes, copies, store.append(webhooks).await) }.boxed());
         }
         over
     }
@@ -115,10 +123,11 @@ impl<S: Store> Intake<S> {
         taken
     }
 
-    fn tell(&mut self, (acks, bytes, result): (Vec<Ack>, u64, Result<Vec<u64>, StoreError>)) -> Taken {
+    fn tell(&mut self, (acks, bytes, copies, result): Appended) -> Taken {
         (self.events, self.bytes) = (self.events - acks.len() as u64, self.bytes - bytes);
         match result {
-            Ok(_) => {
+            Ok(sequences) => {
+                self.taps.show(copies, &sequences);
                 acks.into_iter().for_each(|ack| ack.settle(Outcome::Delivered));
                 Taken::Stored
             }
