@@ -12,6 +12,7 @@ use crate::answer::{self, Answer};
 use crate::channel::Channel;
 use crate::holder::Which;
 use crate::listener::Shared;
+use crate::session::TAP;
 use crate::token::{self, Denied};
 
 /// Settles a webhook, or notes that it is still being worked on: any webhook of any channel that the token opens, whatever
@@ -29,10 +30,13 @@ pub(crate) async fn ack(parts: &Parts, shared: &Shared) -> Answer {
     };
     let channels = match opened(parts, shared) {
         Ok(channels) => channels,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     hear(&parts.headers, &channels);
     let Ok(id) = message.parse::<Id>() else { return unknown() };
+    if connection(&parts.headers).starts_with(TAP) {
+        return done(id);
+    }
     for channel in &channels {
         let known = match &outcome {
             Some(outcome) => match channel.settle(id, outcome.clone()).await {
@@ -42,8 +46,7 @@ pub(crate) async fn ack(parts: &Parts, shared: &Shared) -> Answer {
             None => channel.holders.all().iter().any(|holder| holder.progress(&Which::Message(id))),
         };
         if known {
-            let value = json!({ "status": "ok", "message_id": id.to_string() });
-            return answer::json_value(StatusCode::OK, &value);
+            return done(id);
         }
     }
     unknown()
@@ -59,7 +62,7 @@ pub(crate) fn heartbeat(parts: &Parts, shared: &Shared) -> Answer {
             answer::json_value(StatusCode::OK, &json!({ "status": "ok" }))
         }
         Ok(_) => answer::detail(StatusCode::NOT_FOUND, "Connection not found"),
-        Err(answer) => answer,
+        Err(answer) => *answer,
     }
 }
 
@@ -67,21 +70,31 @@ pub(crate) fn heartbeat(parts: &Parts, shared: &Shared) -> Answer {
 const CONNECTION_ID: &str = "x-connection-id";
 
 /// Returns the channels that the token opens.
-fn opened(parts: &Parts, shared: &Shared) -> Result<Vec<Arc<Channel>>, Answer> {
-    token::opened(shared, &parts.headers, parts.uri.query()).map_err(|denied| match denied {
-        Denied::Unauthorized => answer::detail(StatusCode::UNAUTHORIZED, "Invalid token"),
-        Denied::Away => answer::busy("the channel is being opened"),
+fn opened(parts: &Parts, shared: &Shared) -> Result<Vec<Arc<Channel>>, Box<Answer>> {
+    token::opened(shared, &parts.headers, parts.uri.query()).map_err(|denied| {
+        Box::new(match denied {
+            Denied::Unauthorized => answer::detail(StatusCode::UNAUTHORIZED, "Invalid token"),
+            Denied::Away => answer::busy("the channel is being opened"),
+        })
     })
 }
 
 /// Notes that the connection named in the headers is alive; returns whether it is known.
 fn hear(headers: &HeaderMap, channels: &[Arc<Channel>]) -> bool {
-    let name = headers.get(CONNECTION_ID).and_then(|name| name.to_str().ok()).unwrap_or_default();
+    let name = connection(headers);
     let holder = channels.iter().find_map(|channel| channel.holders.find(name));
     holder.is_some_and(|holder| {
         holder.hear();
         true
     })
+}
+
+fn connection(headers: &HeaderMap) -> &str {
+    headers.get(CONNECTION_ID).and_then(|name| name.to_str().ok()).unwrap_or_default()
+}
+
+fn done(id: Id) -> Answer {
+    answer::json_value(StatusCode::OK, &json!({ "status": "ok", "message_id": id.to_string() }))
 }
 
 fn unusable(text: &str) -> Answer {

@@ -4,7 +4,7 @@ use engine::ledger::Window;
 use engine::limits::Limits;
 use engine::supply::{Carries, Unfit};
 use http::HeaderMap;
-use schemas::wire::compatible::{self, BodyForm, MAX_FRAME_HEADER, WINDOW_HEADER};
+use schemas::wire::compatible::{self, BodyForm, MAX_FRAME_HEADER, TAP_HEADER, WINDOW_HEADER};
 use schemas::wire::{VERSION, VERSION_HEADER};
 
 /// The longest name of a connector that is kept, in bytes.
@@ -17,6 +17,8 @@ pub(crate) struct Announced {
     pub(crate) version: bool,
     /// The largest message it takes, when it says so.
     pub(crate) max_frame: Option<usize>,
+    /// Whether it only watches.
+    pub(crate) tap: bool,
     /// Its window, within the channel's.
     pub(crate) window: Window,
     /// Its name.
@@ -35,6 +37,7 @@ impl Announced {
         Self {
             version: text(VERSION_HEADER) == Some(VERSION),
             max_frame: text(MAX_FRAME_HEADER).and_then(|bytes| bytes.parse().ok()),
+            tap: text(TAP_HEADER) == Some("1"),
             window: window.map_or(limits.window(), |window| window.min(limits.window())),
             connector: name.map(str::to_owned),
         }

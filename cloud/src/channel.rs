@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::holder::{Holders, Which};
 use crate::listener::Shared;
 use crate::tables::Channels;
-use crate::transport::poll::Pollers;
+use crate::transport::poll::{Cursors, Pollers};
 
 /// How often leases of polls are looked through for those that ended.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -51,6 +51,8 @@ pub(crate) struct Channel {
     pub(crate) holders: Holders,
     /// The connectors that poll.
     pub(crate) pollers: Pollers,
+    /// Where taps that poll stand.
+    pub(crate) cursors: Cursors,
 }
 
 impl Channel {
@@ -107,9 +109,9 @@ impl Stage for Outlet {
             let supply = wiring.supply.ok_or_else(|| StageError("an outlet needs a buffer".to_owned()))?;
             let WebhookConnect { channel: name, token, limits } = self.settings;
             let connections = Arc::new(Semaphore::new(limits.max_connections));
-            let (holders, pollers) = (Holders::default(), Pollers::default());
+            let (holders, pollers, cursors) = (Holders::default(), Pollers::default(), Cursors::default());
             let channel =
-                Channel { name: name.clone(), token, limits, supply, connections, holders, pollers };
+                Channel { name: name.clone(), token, limits, supply, connections, holders, pollers, cursors };
             let entered = self.channels.enter(&name, channel);
             let channel = entered.value();
             let (mut stop, mut ticks) = (self.cx.stop, tokio::time::interval(SWEEP));
@@ -118,11 +120,15 @@ impl Stage for Outlet {
                     biased;
                     // Whoever could say stop is gone, which means the same.
                     _ = stop.wait_for(|stop| *stop) => break,
-                    _ = ticks.tick() => channel.pollers.sweep(channel.limits.ack_timeout()),
+                    _ = ticks.tick() => {
+                        channel.pollers.sweep(channel.limits.ack_timeout());
+                        channel.cursors.sweep();
+                    }
                 }
             }
             // Nobody can acknowledge any more what a poll returned.
             channel.pollers.release_all();
+            channel.cursors.release_all();
             Ok(())
         })
     }

@@ -30,17 +30,17 @@ pub(crate) async fn route(request: Request<Incoming>, shared: &Arc<Shared>) -> R
         ["heartbeat"] => whole(acknowledge::heartbeat(&request.into_parts().0, shared)),
         ["status", channel] => match authorize(channel, &request, shared, &["invalid token"; 2]) {
             Ok(channel) => whole(status::channel(&channel).await),
-            Err(answer) => whole(answer),
+            Err(answer) => whole(*answer),
         },
         ["stream", channel] => match authorize(channel, &request, shared, &["invalid token"; 2]) {
             Ok(channel) => whole(websocket::connect(channel, request, shared).await),
-            Err(answer) => whole(answer),
+            Err(answer) => whole(*answer),
         },
         ["stream", channel, how @ ("sse" | "poll")] => {
             let texts = ["Missing authorization token", "Invalid channel token"];
             let channel = match authorize(channel, &request, shared, &texts) {
                 Ok(channel) => channel,
-                Err(answer) => return whole(answer),
+                Err(answer) => return whole(*answer),
             };
             let announced = Announced::read(request.headers(), &channel.limits);
             let line = request.extensions().get::<Line>().cloned();
@@ -61,14 +61,16 @@ fn authorize(
     request: &Request<Incoming>,
     shared: &Shared,
     [missing, wrong]: &[&str; 2],
-) -> Result<Arc<Channel>, Answer> {
+) -> Result<Arc<Channel>, Box<Answer>> {
     let (headers, query) = (request.headers(), request.uri().query());
-    token::authorize(shared, channel, headers, query).map_err(|denied| match denied {
-        Denied::Unauthorized => {
-            let text = if token::presented(shared, headers, query).is_empty() { missing } else { wrong };
-            answer::detail(StatusCode::UNAUTHORIZED, text)
-        }
-        Denied::Away => answer::busy("the channel is being opened"),
+    token::authorize(shared, channel, headers, query).map_err(|denied| {
+        Box::new(match denied {
+            Denied::Unauthorized => {
+                let text = if token::presented(shared, headers, query).is_empty() { missing } else { wrong };
+                answer::detail(StatusCode::UNAUTHORIZED, text)
+            }
+            Denied::Away => answer::busy("the channel is being opened"),
+        })
     })
 }
 

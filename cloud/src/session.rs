@@ -11,13 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use engine::ack::Outcome;
+use engine::ack::{Ack, Outcome};
 use engine::ledger::Window;
 use engine::meter::{Counter, Metric};
 use engine::record;
 use engine::supply::{Carries, Subscription};
+use engine::tap::{Missed, Tap};
 use engine::webhook::{Event, Id, Webhook};
 use schemas::wire::LARGEST_FRAME;
+use schemas::wire::compatible::Gap;
 use schemas::wire::frame::{DELIVER_OVERHEAD, DELIVERY_OVERHEAD};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -36,6 +38,9 @@ pub(crate) const WRITING: usize = 4;
 
 /// Webhooks of one message at most.
 const BATCH: usize = 256;
+
+/// Bytes of one message to a tap, about: what waits beyond the tap's own queue is small.
+const TAP_BYTES: usize = 1 << 20;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +87,8 @@ pub(crate) enum Said {
 pub(crate) enum Say {
     /// Webhooks with their numbers.
     Deliver(Vec<(u64, Webhook)>),
+    /// What a tap missed.
+    Gap(Gap),
     /// A sign of life that wants an answer; writers that give signs of life by themselves leave it out.
     Ping(u64),
     /// The answer to a ping.
@@ -111,7 +118,20 @@ pub(crate) struct Wish {
     pub(crate) carries: Option<Carries>,
     /// Whether it is expected to give signs of life.
     pub(crate) lively: bool,
+    /// Whether it only watches.
+    pub(crate) tap: bool,
 }
+
+/// Where a session's webhooks come from.
+enum Source {
+    /// It shares them with other sessions, and settles what it gets.
+    Share(Subscription),
+    /// It sees all of them, and its settlements count for nobody.
+    Watch(Tap),
+}
+
+/// What the names of connections begin with that only watch: what they acknowledge counts for nobody.
+pub(crate) const TAP: &str = "tap_";
 
 /// Makes a name for a connection.
 pub(crate) fn name(prefix: &str) -> String {
@@ -121,7 +141,7 @@ pub(crate) fn name(prefix: &str) -> String {
 /// One connector's session.
 pub(crate) struct Session {
     channel: Arc<Channel>,
-    subscription: Subscription,
+    source: Source,
     holder: Arc<Holder>,
     stop: watch::Receiver<bool>,
     /// Cancelled when the time for finishing is over.
@@ -129,6 +149,8 @@ pub(crate) struct Session {
     out: mpsc::Sender<Say>,
     /// Webhooks that no message has taken yet.
     waiting: VecDeque<Event>,
+    /// What a tap missed before these.
+    missed: Option<Missed>,
     not_understood: Counter,
     complained: bool,
 }
@@ -144,27 +166,32 @@ impl Session {
         shared: &Shared,
         out: mpsc::Sender<Say>,
     ) -> Result<Self, End> {
-        let Wish { connection, connector, window, carries, lively } = wish;
+        let Wish { connection, connector, window, carries, lively, tap } = wish;
         let limits = &channel.limits;
         let window = window.min(limits.window());
-        let attached =
-            channel.supply.attach_limited(connection.clone(), window, limits.max_in_flight, carries).await;
-        let subscription = attached.map_err(|_| End::Gone)?;
+        let (name, most) = (connection.clone(), limits.max_in_flight);
+        let source = if tap {
+            channel.supply.tap().await.map(Source::Watch)
+        } else {
+            channel.supply.attach_limited(name, window, most, carries).await.map(Source::Share)
+        };
+        let source = source.map_err(|_| End::Gone)?;
         shared.meter.counter(Metric::Connections, &channel.name, "").add(1);
         let named = Some(connector).filter(|name| !name.is_empty());
-        info!(channel = channel.name, session = connection, connector = named, "a connector is here");
+        info!(channel = channel.name, session = connection, connector = named, tap, "a connector is here");
         let holder = Arc::new(Holder::new(connection, lively));
         channel.holders.enter(&holder);
         Ok(Self {
             not_understood: shared.meter.counter(Metric::NotUnderstood, &channel.name, ""),
             complained: false,
             channel: Arc::clone(channel),
-            subscription,
+            source,
             holder,
             stop: shared.stop.clone(),
             cut: shared.cut.clone(),
             out,
             waiting: VecDeque::new(),
+            missed: None,
         })
     }
 
@@ -178,12 +205,12 @@ impl Session {
     async fn serve_on<E: Ear>(&mut self, ear: &mut E) -> End {
         let heartbeat = self.channel.limits.heartbeat();
         let mut beats = tokio::time::interval_at(Instant::now() + heartbeat, heartbeat);
-        let mut batch = Vec::with_capacity(BATCH);
         let out = self.out.clone();
         loop {
             let stopping = *self.stop.borrow();
             let holds_nothing = self.holder.held().events == 0 && self.waiting.is_empty();
-            if stopping && (holds_nothing || !E::SETTLES) {
+            let is_tap = matches!(self.source, Source::Watch(_));
+            if stopping && (holds_nothing || is_tap || !E::SETTLES) {
                 return End::Stopping;
             }
             tokio::select! {
@@ -207,15 +234,17 @@ impl Session {
                 () = self.cut.cancelled() => return End::Stopping,
                 // The change itself is looked at above.
                 _ = self.stop.changed(), if !stopping => {}
-                permit = out.reserve(), if !self.waiting.is_empty() => {
+                permit = out.reserve(), if !self.waiting.is_empty() || self.missed.is_some() => {
                     let Ok(permit) = permit else { return End::Closed };
-                    permit.send(Say::Deliver(self.pack()));
+                    permit.send(match self.missed.take() {
+                        Some(Missed { count, first, last }) => Say::Gap(Gap { missed: count, first, last }),
+                        None => Say::Deliver(self.pack()),
+                    });
                 }
-                taken = self.subscription.events.recv_many(&mut batch, BATCH), if self.waiting.is_empty() => {
-                    if taken == 0 {
-                        return End::Gone;
-                    }
-                    self.waiting.extend(batch.drain(..));
+                taken = self.source.take(), if self.waiting.is_empty() && self.missed.is_none() => {
+                    let Some((missed, events)) = taken else { return End::Gone };
+                    self.missed = missed;
+                    self.waiting.extend(events);
                 }
             }
         }
@@ -229,7 +258,9 @@ impl Session {
                 self.holder.progress(&which);
             }
             Said::Window(window) => {
-                self.subscription.set_window(window.min(self.channel.limits.window()));
+                if let Source::Share(subscription) = &self.source {
+                    subscription.set_window(window.min(self.channel.limits.window()));
+                }
             }
             // A full queue of messages is answer enough.
             Said::Ping(n) => drop(self.out.try_send(Say::Pong(n))),
@@ -244,6 +275,9 @@ impl Session {
     /// Settles what the connector reported. What it does not hold may be another connection's of the same channel when it
     /// is named by its message id; else it is counted and means nothing.
     async fn settle(&mut self, which: &Which, outcome: Outcome) -> Result<(), End> {
+        if matches!(self.source, Source::Watch(_)) {
+            return Ok(());
+        }
         let known = match which {
             Which::Seqs(_) => self.holder.settle(which, &outcome),
             Which::Message(id) => self.channel.settle(*id, outcome).await.map_err(|_| End::Gone)?,
@@ -274,9 +308,31 @@ impl Session {
                 break;
             }
             let Some(event) = self.waiting.pop_front() else { break };
-            deliveries.push(self.holder.hold(event));
+            deliveries.push(match &self.source {
+                Source::Share(_) => self.holder.hold(event),
+                Source::Watch(_) => (self.holder.number(), event.webhook),
+            });
         }
         deliveries
+    }
+}
+
+impl Source {
+    /// Waits for webhooks and what was missed before them; none once the buffer has ended. Cancelling loses nothing.
+    async fn take(&mut self) -> Option<(Option<Missed>, Vec<Event>)> {
+        match self {
+            Self::Share(subscription) => {
+                let mut events = Vec::new();
+                let taken = subscription.events.recv_many(&mut events, BATCH).await;
+                (taken > 0).then_some((None, events))
+            }
+            Self::Watch(tap) => {
+                let watched = tap.next(BATCH, TAP_BYTES).await?;
+                // Nobody waits for what becomes of them.
+                let event = |webhook| Event { webhook, ack: Ack::waiter().0 };
+                Some((watched.missed, watched.webhooks.into_iter().map(event).collect()))
+            }
+        }
     }
 }
 

@@ -56,7 +56,7 @@ every_case! {
     dur_01 "DUR-01"
     fid_01 "FID-01" fid_02 "FID-02" fid_03 "FID-03"
     ord_01 "ORD-01" shd_01 "SHD-01"
-    trn_01 "TRN-01" trn_02 "TRN-02" trn_03 "TRN-03" trn_04 "TRN-04"
+    trn_01 "TRN-01" trn_02 "TRN-02" trn_03 "TRN-03" trn_04 "TRN-04" tap_01 "TAP-01"
 }
 
 macro_rules! over_transports {
@@ -79,7 +79,7 @@ macro_rules! over_transports {
 
 over_transports! {
     ack_01 "ACK-01" ack_02 "ACK-02" ack_03 "ACK-03" ack_04 "ACK-04" ack_05 "ACK-05" ack_06 "ACK-06" ack_07 "ACK-07"
-    ack_08 "ACK-08" ack_12 "ACK-12" ack_10 "ACK-10" fid_01 "FID-01" trn_01 "TRN-01" trn_02 "TRN-02" trn_04 "TRN-04"
+    ack_08 "ACK-08" ack_12 "ACK-12" ack_10 "ACK-10" fid_01 "FID-01" trn_01 "TRN-01" trn_02 "TRN-02" trn_04 "TRN-04" tap_01 "TAP-01"
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub mod port;
 
 pub mod supply;
 
+pub mod tap;
+
 pub mod limits;
 
 pub mod store;

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::ack::Outcome;
 use crate::ledger::Window;
 use crate::store::{Parked, Stats, StoreError};
+use crate::tap::{self, Feed, Tap};
 use crate::webhook::{Event, Id, Webhook};
 
 /// Requests that may wait for a busy buffer. Each asker waits for its answer, so sessions and admin calls bound it too.
@@ -81,6 +82,8 @@ pub enum Request {
         /// Told whether the channel knew the webhook as delivered at least once and not settled yet.
         known: oneshot::Sender<bool>,
     },
+    /// Somebody watches, from now on.
+    Tap(Feed),
     /// Somebody wants the figures.
     Figures(oneshot::Sender<Figures>),
     /// Somebody wants to see the dead letters.
@@ -160,6 +163,16 @@ impl Supply {
         let (changes, window) = watch::channel(window);
         self.ask(Request::Attach { session, window, events: sender, carries }).await?;
         Ok(Subscription { events, window: changes })
+    }
+
+    /// Watches the channel from now on. What the tap does counts for no webhook.
+    ///
+    /// # Errors
+    /// The buffer has ended.
+    pub async fn tap(&self) -> Result<Tap, Gone> {
+        let (feed, tap) = tap::tap();
+        self.ask(Request::Tap(feed)).await?;
+        Ok(tap)
     }
 
     /// Settles a webhook by its id and returns whether the channel knew it.

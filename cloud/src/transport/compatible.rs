@@ -35,7 +35,7 @@ pub(crate) async fn turn_away(mut socket: Socket) {
 
 /// Speaks with one connector until either end leaves.
 pub(crate) async fn run(socket: Socket, announced: Announced, channel: Arc<Channel>, shared: Arc<Shared>) {
-    let name = session::name("wsc_");
+    let name = session::name(if announced.tap { session::TAP } else { "wsc_" });
     let (sink, stream) = socket.split();
     let (out, says) = mpsc::channel(WRITING);
     let largest = if announced.version { LARGEST_TEXT } else { LARGEST_UNANNOUNCED };
@@ -45,6 +45,7 @@ pub(crate) async fn run(socket: Socket, announced: Announced, channel: Arc<Chann
         window: announced.window,
         carries: Some(announced.carries(Some(largest))),
         lively: announced.version,
+        tap: announced.tap,
     };
     let begun = Session::begin(wish, &channel, &shared, out.clone()).await;
     let heartbeat = channel.limits.heartbeat();
@@ -103,6 +104,7 @@ impl Voice {
                         self.text(compatible::webhook(&webhook, self.form)).await?;
                     }
                 }
+                Some(Say::Gap(gap)) => self.text(compatible::gap(gap)).await?,
                 Some(Say::Ping(_) | Say::Pong(_) | Say::Bye(_)) => {}
                 None => return Ok(()),
             }

@@ -7,6 +7,7 @@ use async_tungstenite::{WebSocketReceiver, WebSocketSender};
 use engine::ack::Outcome;
 use futures::StreamExt;
 use schemas::wire::LARGEST_FRAME;
+use schemas::wire::compatible::Gap;
 use schemas::wire::frame::{Delivery, Frame, Settle};
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -54,7 +55,7 @@ async fn greet(
 ) -> Result<Session, End> {
     let first = tokio::time::timeout(HELLO, ear.0.next()).await.map_err(|_| End::NoHello)?;
     let Some(Ok(Message::Binary(bytes))) = first else { return Err(End::NoHello) };
-    let Ok(Frame::Hello { window, connector, tap: false }) = Frame::decode(bytes) else {
+    let Ok(Frame::Hello { window, connector, tap }) = Frame::decode(bytes) else {
         return Err(End::NoHello);
     };
     let limits = &channel.limits;
@@ -64,6 +65,7 @@ async fn greet(
         window,
         carries: None,
         lively: true,
+        tap,
     };
     let begun = Session::begin(wish, channel, shared, out).await;
     let welcome = Frame::Welcome {
@@ -85,6 +87,7 @@ async fn write(mut sink: WebSocketSender<Transport>, mut says: mpsc::Receiver<Sa
                 let deliveries = webhooks.into_iter().map(|(seq, webhook)| Delivery { seq, webhook });
                 Frame::Deliver(deliveries.collect())
             }
+            Say::Gap(Gap { missed, first, last }) => Frame::Gap { missed, first, last },
             Say::Ping(n) => Frame::Ping(n),
             Say::Pong(n) => Frame::Pong(n),
             Say::Bye(why) => Frame::Bye(why.as_str().into()),

@@ -9,9 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use engine::ledger::Window;
 use engine::supply::Gone;
+use engine::tap::{Missed, Tap};
 use engine::webhook::Event;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
+use schemas::wire::compatible::Gap;
 use schemas::wire::{compatible, query};
 use tokio::time::{Instant, timeout_at};
 
@@ -22,6 +24,7 @@ use crate::channel::Channel;
 use crate::holder::Holder;
 use crate::leaving::Line;
 use crate::listener::Shared;
+use crate::session::TAP;
 
 /// The name of connectors that give none.
 const NAMELESS: &str = "poll_default";
@@ -31,6 +34,9 @@ const MORE: Duration = Duration::from_millis(5);
 
 /// How often a connector whose window is full is looked at.
 const FULL: Duration = Duration::from_millis(20);
+
+/// Bytes of one answer to a tap, about.
+const ANSWER_BYTES: usize = 4 << 20;
 
 /// How long a connector that holds nothing is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -44,6 +50,56 @@ struct Ask {
 /// The connectors that poll one channel, by name. The bound of the channel's connections bounds them.
 #[derive(Debug, Default)]
 pub(crate) struct Pollers(Mutex<HashMap<String, Arc<Poller>>>);
+
+/// Where taps that poll stand, by name; each is kept for a while after its last poll.
+#[derive(Debug, Default)]
+pub(crate) struct Cursors(Mutex<HashMap<String, Arc<Cursor>>>);
+
+/// Where one tap stands.
+#[derive(Debug)]
+struct Cursor {
+    tap: tokio::sync::Mutex<Tap>,
+    seen: Mutex<Instant>,
+}
+
+impl Cursors {
+    /// Forgets taps that have not polled for a while.
+    pub(crate) fn sweep(&self) {
+        self.lock().retain(|_, cursor| Arc::strong_count(cursor) > 1 || cursor.seen().elapsed() < REMEMBERED);
+    }
+
+    /// Forgets every tap.
+    pub(crate) fn release_all(&self) {
+        self.lock().clear();
+    }
+
+    /// Returns where the tap of this name stands; a new one stands at what comes next. None when there are too many.
+    async fn find(&self, name: &str, channel: &Channel) -> Result<Option<Arc<Cursor>>, Gone> {
+        self.sweep();
+        if let Some(cursor) = self.lock().get(name) {
+            *cursor.seen() = Instant::now();
+            return Ok(Some(Arc::clone(cursor)));
+        }
+        let tap = tokio::sync::Mutex::new(channel.supply.tap().await?);
+        let mut all = self.lock();
+        if all.len() >= channel.limits.max_connections {
+            return Ok(None);
+        }
+        let cursor = Arc::new(Cursor { tap, seen: Mutex::new(Instant::now()) });
+        all.insert(name.to_owned(), Arc::clone(&cursor));
+        Ok(Some(cursor))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Cursor>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cursor {
+    fn seen(&self) -> MutexGuard<'_, Instant> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// One connector that polls.
 #[derive(Debug)]
@@ -140,6 +196,9 @@ pub(crate) async fn answer(
     let too_many = || whole(answer::busy("Max connections reached"));
     let Some(_permit) = channel.permit(shared) else { return too_many() };
     let name = announced.connector.clone().unwrap_or_else(|| NAMELESS.to_owned());
+    if announced.tap {
+        return watch(&channel, &name, &ask, &announced, line.as_ref()).await;
+    }
     let Some(poller) = channel.pollers.find(&name, &channel) else { return too_many() };
     let mut stop = shared.stop.clone();
     let taken = tokio::select! {
@@ -153,6 +212,36 @@ pub(crate) async fn answer(
         Ok(events) => leased(events, &poller.holder, &announced, &channel),
         Err(Gone) => whole(answer::busy("the channel is being opened again")),
     }
+}
+
+/// Answers a tap that polls: what was committed since its last poll.
+async fn watch(
+    channel: &Channel,
+    name: &str,
+    ask: &Ask,
+    announced: &Announced,
+    line: Option<&Line>,
+) -> Reply {
+    let cursor = match channel.cursors.find(name, channel).await {
+        Ok(Some(cursor)) => cursor,
+        Ok(None) => return whole(answer::busy("Max connections reached")),
+        Err(Gone) => return whole(answer::busy("the channel is being opened again")),
+    };
+    let mut tap = cursor.tap.lock().await;
+    let watched = tokio::select! {
+        watched = timeout_at(ask.until, tap.next(ask.max_messages, ANSWER_BYTES)) => watched,
+        () = left(line) => return whole(answer::empty(StatusCode::NO_CONTENT)),
+    };
+    let watched = match watched {
+        Ok(Some(watched)) => watched,
+        Ok(None) => return whole(answer::busy("the channel is being opened again")),
+        Err(_) => return whole(answer::empty(StatusCode::NO_CONTENT)),
+    };
+    let texts: Vec<String> =
+        watched.webhooks.iter().map(|webhook| compatible::webhook(webhook, announced.form())).collect();
+    let gap = watched.missed.map(|Missed { count, first, last }| Gap { missed: count, first, last });
+    let text = compatible::polled(&format!("{TAP}{name}"), &channel.name, SystemTime::now(), &texts, gap);
+    whole(answer::json_text(StatusCode::OK, text))
 }
 
 async fn left(line: Option<&Line>) {

@@ -36,13 +36,14 @@ pub(crate) fn connect(
         drop(pieces.try_send(event("error", "{\"error\":\"max_connections_reached\"}")));
         return streaming(body);
     };
-    let name = session::name("sse_");
+    let name = session::name(if announced.tap { session::TAP } else { "sse_" });
     let wish = Wish {
-        connection: name.clone(),
+        connection: name,
         connector: announced.connector.clone().unwrap_or_default(),
         window: announced.window,
         carries: Some(announced.carries(None)),
         lively: announced.version,
+        tap: announced.tap,
     };
     let beats = interval_at(Instant::now() + channel.limits.heartbeat(), channel.limits.heartbeat());
     let voice = Voice { pieces, form: announced.form(), beats };
@@ -120,6 +121,7 @@ impl Voice {
                         open = open && self.send("webhook", &compatible::webhook(&webhook, self.form)).await;
                     }
                 }
+                Some(Say::Gap(gap)) => open = self.send("gap", &compatible::gap(gap)).await,
                 Some(Say::Ping(_) | Say::Pong(_) | Say::Bye(_)) => {}
                 None => return,
             }

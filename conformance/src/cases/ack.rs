@@ -233,7 +233,10 @@ async fn deadline(stand: Stand) -> Result<(), Failed> {
     silent.deliver(&one).await?;
     receiver.settles("the late acknowledgement counts", SOON, |s| s.count("messages_delivered") == 1).await?;
     // The second holder learns nothing; its own acknowledgement changes nothing.
-    other.deliver(&again).await?;
+    let told = other.deliver(&again).await;
+    ensure(told.is_ok() || stand.transport().settles_by_http(), || {
+        format!("an end of the stream: {told:?}")
+    })?;
     ensure_eq("third deliveries", &other.maybe(Duration::from_millis(2_500)).await?, &None)?;
     receiver.settles("it counts once", SOON, |stats| stats.count("messages_delivered") == 1).await?;
     Ok(())
@@ -291,7 +294,7 @@ async fn nonsense(stand: Stand) -> Result<(), Failed> {
             (TOKEN, format!("message_id={known}&status=ack"), 200),
             (TOKEN, format!("message_id={known}&status=ack"), 404),
         ] {
-            let status = compatible::post(address, token, &query).await?;
+            let status = compatible::post(address, token, "any", &query).await?;
             ensure_eq(&format!("the answer to {query}"), &status, &wanted)?;
         }
     } else {

@@ -52,6 +52,14 @@ pub(super) const CASES: &[Case] = &[
         varies: Varies::ButLongPoll,
         run: |stand| Box::pin(stalled(stand)),
     },
+    Case {
+        id: "TAP-01",
+        title: "taps see every webhook, workers share them, and a stalled tap is told its gap",
+        proves: "F1.12",
+        needs_durability: false,
+        varies: Varies::All,
+        run: |stand| Box::pin(taps(stand)),
+    },
 ];
 
 async fn tokens(stand: Stand) -> Result<(), Failed> {
@@ -172,4 +180,64 @@ async fn travels(
     })
     .await?;
     Ok(())
+}
+
+async fn taps(stand: Stand) -> Result<(), Failed> {
+    const LARGE: usize = 1 << 20;
+    let receiver = stand.receiver(Setup::default()).await?;
+    let (transport, address) = (stand.transport(), receiver.address());
+    let mut taps = Vec::new();
+    for _ in 0..3 {
+        let mut tap = Link::tap(transport, address, CHANNEL, TOKEN).await?;
+        // A tap that polls stands somewhere once it has polled.
+        ensure(tap.maybe(Duration::from_millis(100)).await?.is_none(), || "nothing is there yet".to_owned())?;
+        taps.push(tap);
+    }
+    let mut workers = [receiver.link(10).await?, receiver.link(10).await?];
+    for nth in 0..10_u8 {
+        sender::accepted(address, &nth.to_string(), vec![nth]).await?;
+    }
+    let (stalled, lively) = taps.split_at_mut(1);
+    for tap in lively {
+        for nth in 0..10_u8 {
+            let delivery = tap.next(SOON).await?;
+            ensure(delivery.webhook.body[..] == [nth], || format!("webhook {nth} in its place"))?;
+            // What a tap says counts for nobody.
+            drop(tap.deliver(&delivery).await);
+        }
+    }
+    let work = receiver.settles("the workers' are not settled", SOON, |s| s.count("messages_delivered") == 0);
+    work.await?;
+    let (mut shared, began) = (0, Instant::now());
+    while shared < 10 && began.elapsed() < SOON * 2 {
+        for worker in &mut workers {
+            while let Some(delivery) = worker.maybe(Duration::from_millis(200)).await? {
+                worker.deliver(&delivery).await?;
+                shared += 1;
+            }
+        }
+    }
+    receiver.settles("the workers share all", SOON, |stats| stats.count("messages_delivered") == 10).await?;
+    // One tap stops looking; nobody is held back by it.
+    for nth in 0..60_u8 {
+        sender::accepted(address, &nth.to_string(), vec![nth; LARGE]).await?;
+        let worker = &mut workers[0];
+        if let Some(delivery) = worker.maybe(Duration::from_millis(20)).await? {
+            worker.deliver(&delivery).await?;
+        }
+    }
+    let tap = &mut stalled[0];
+    let mut seen = 0_u64;
+    while seen + tap.missed() < 70 {
+        let found = tap.maybe(SOON).await?;
+        ensure(found.is_some() || tap.missed() > 0, || format!("70 seen or missed, found {seen}"))?;
+        seen += u64::from(found.is_some());
+        if found.is_none() {
+            break;
+        }
+    }
+    stand.note(format!("the stalled tap saw {seen} and was told that it missed {}", tap.missed()));
+    ensure(tap.missed() > 0 && seen + tap.missed() == 70, || {
+        format!("70 seen or missed, found {seen} and {}", tap.missed())
+    })
 }

@@ -12,7 +12,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use schemas::wire::compatible::{FromConnector, FromReceiver, Polled, Received, WINDOW_HEADER};
+use schemas::wire::compatible::{
+    FromConnector, FromReceiver, Gap, Polled, Received, TAP_HEADER, WINDOW_HEADER,
+};
 use schemas::wire::{VERSION, VERSION_HEADER};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -24,9 +26,18 @@ use crate::party::http;
 /// The bytes of every window, which cases leave wide.
 const BYTES: usize = 64 << 20;
 
+/// What a connector announces.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announced<'a> {
+    pub(super) token: &'a str,
+    pub(super) window: usize,
+    pub(super) tap: bool,
+}
+
 /// Adds what a connector that knows our additions announces.
-pub(super) fn announce(request: Builder, token: &str, window: usize) -> Builder {
+pub(super) fn announce(request: Builder, Announced { token, window, tap }: Announced<'_>) -> Builder {
     request
+        .header(TAP_HEADER, u16::from(tap))
         .header("host", "localhost")
         .header("authorization", format!("Bearer {token}"))
         .header(VERSION_HEADER, VERSION)
@@ -45,15 +56,14 @@ impl Events {
     pub(super) async fn open(
         address: SocketAddr,
         channel: &str,
-        token: &str,
-        window: usize,
+        announced: Announced<'_>,
     ) -> Result<Self, Failed> {
         let stream = TcpStream::connect(address).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut task = JoinSet::new();
         // A connection that breaks shows in what is read.
         task.spawn(async move { drop(connection.await) });
-        let request = announce(Request::get(format!("/connect/stream/{channel}/sse")), token, window)
+        let request = announce(Request::get(format!("/connect/stream/{channel}/sse")), announced)
             .body(Full::<Bytes>::default())?;
         let answer = sender.send_request(request).await?;
         ensure(answer.status() == 200, || format!("the stream was answered {}", answer.status()))?;
@@ -94,16 +104,30 @@ pub(super) struct Poll {
     pub(super) channel: String,
     pub(super) token: String,
     pub(super) window: usize,
+    pub(super) tap: bool,
+    pub(super) missed: Option<Gap>,
     pub(super) name: String,
+    pub(super) connection: String,
     pub(super) waiting: VecDeque<Received>,
 }
 
 impl Poll {
-    pub(super) fn new(address: SocketAddr, channel: &str, token: &str, window: usize) -> Self {
+    pub(super) fn new(address: SocketAddr, channel: &str, announced: Announced<'_>) -> Self {
+        let Announced { token, window, tap } = announced;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("conformance-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let (channel, token) = (channel.to_owned(), token.to_owned());
-        Self { address, channel, token, window, name, waiting: VecDeque::new() }
+        Self {
+            address,
+            channel,
+            token,
+            window,
+            tap,
+            missed: None,
+            name,
+            connection: "none".to_owned(),
+            waiting: VecDeque::new(),
+        }
     }
 
     /// Polls for whole seconds, at least one.
@@ -111,9 +135,14 @@ impl Poll {
         if self.waiting.is_empty() {
             let seconds = most.as_secs().clamp(1, 60);
             let messages = self.window.clamp(1, 100);
-            self.waiting.extend(
-                self.poll(seconds, messages).await?.map(|polled| polled.webhooks).unwrap_or_default(),
-            );
+            if let Some(polled) = self.poll(seconds, messages).await? {
+                self.missed = polled.gap;
+                self.connection = polled.connection.to_string();
+                self.waiting.extend(polled.webhooks);
+            }
+        }
+        if let Some(gap) = self.missed.take() {
+            return Ok(Some(FromReceiver::Gap(gap)));
         }
         Ok(self.waiting.pop_front().map(|received| FromReceiver::Webhook(Box::new(received))))
     }
@@ -121,9 +150,12 @@ impl Poll {
     /// Polls once.
     pub(super) async fn poll(&self, seconds: u64, messages: usize) -> Result<Option<Polled>, Failed> {
         let path = format!("/connect/stream/{}/poll?timeout={seconds}&max_messages={messages}", self.channel);
-        let request = announce(Request::get(path), &self.token, self.window)
-            .header("x-connector-id", &self.name)
-            .body(Full::default())?;
+        let request = announce(
+            Request::get(path),
+            Announced { token: &self.token, window: self.window, tap: self.tap },
+        )
+        .header("x-connector-id", &self.name)
+        .body(Full::default())?;
         let answer = http::send(self.address, request).await?;
         match answer.status.as_u16() {
             204 => Ok(None),
@@ -141,20 +173,25 @@ impl Poll {
 ///
 /// # Errors
 /// The receiver cannot be reached, or it is nothing that is said there.
-pub async fn say(address: SocketAddr, token: &str, told: &FromConnector) -> Result<u16, Failed> {
+pub async fn say(
+    address: SocketAddr,
+    token: &str,
+    connection: &str,
+    told: &FromConnector,
+) -> Result<u16, Failed> {
     let query = told.to_query().ok_or_else(|| Failed("this is not said by HTTP".to_owned()))?;
-    post(address, token, &query).await
+    post(address, token, connection, &query).await
 }
 
 /// Posts any query to `/connect/ack` and returns the status of the answer.
 ///
 /// # Errors
 /// The receiver cannot be reached.
-pub async fn post(address: SocketAddr, token: &str, query: &str) -> Result<u16, Failed> {
+pub async fn post(address: SocketAddr, token: &str, connection: &str, query: &str) -> Result<u16, Failed> {
     let request = Request::post(format!("/connect/ack?{query}"))
         .header("host", "localhost")
         .header("authorization", format!("Bearer {token}"))
-        .header("x-connection-id", "any")
+        .header("x-connection-id", connection)
         .body(Full::default())?;
     Ok(http::send(address, request).await?.status.as_u16())
 }

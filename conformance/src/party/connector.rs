@@ -10,7 +10,7 @@ use engine::ack::{Cause, Outcome, Reason};
 use engine::ledger::Window;
 use engine::webhook::{Id, Webhook};
 use futures::StreamExt;
-use schemas::wire::compatible::{FromConnector, FromReceiver, WINDOW_HEADER};
+use schemas::wire::compatible::{FromConnector, FromReceiver, TAP_HEADER, WINDOW_HEADER};
 use schemas::wire::frame::{Delivery, Frame, Returned, Settle};
 use schemas::wire::{SUBPROTOCOL, VERSION, VERSION_HEADER};
 use tokio::net::TcpStream;
@@ -19,7 +19,7 @@ use tungstenite::client::IntoClientRequest;
 use tungstenite::{Error, Message};
 
 use crate::case::Failed;
-use crate::party::compatible::{self, Events, Poll};
+use crate::party::compatible::{self, Announced, Events, Poll};
 
 /// The bytes of every window, which cases leave wide.
 const BYTES: usize = 64 << 20;
@@ -66,6 +66,9 @@ pub struct Link {
     waiting: VecDeque<Delivery>,
     address: SocketAddr,
     token: String,
+    missed: u64,
+    /// The connection's name, as the receiver gave it.
+    connection: String,
 }
 
 type Socket = WebSocketStream<TokioAdapter<TcpStream>>;
@@ -103,32 +106,63 @@ impl Link {
         token: &str,
         window: usize,
     ) -> Result<Self, Failed> {
+        Self::begin(transport, address, channel, (token, window, false)).await
+    }
+
+    /// Connects to `channel` as a tap.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn tap(
+        transport: Transport,
+        address: SocketAddr,
+        channel: &str,
+        token: &str,
+    ) -> Result<Self, Failed> {
+        Self::begin(transport, address, channel, (token, 100, true)).await
+    }
+
+    async fn begin(
+        transport: Transport,
+        address: SocketAddr,
+        channel: &str,
+        (token, window, tap): (&str, usize, bool),
+    ) -> Result<Self, Failed> {
+        let announced = Announced { token, window, tap };
         let way = match transport {
-            Transport::WebSocket => Way::Native(upgrade(address, channel, token, window, true).await?),
-            Transport::WebSocketCompatible => {
-                Way::Text(upgrade(address, channel, token, window, false).await?)
-            }
-            Transport::Sse => Way::Events(Events::open(address, channel, token, window).await?),
-            Transport::LongPoll => Way::Poll(Poll::new(address, channel, token, window)),
+            Transport::WebSocket => Way::Native(upgrade(address, channel, announced, true).await?),
+            Transport::WebSocketCompatible => Way::Text(upgrade(address, channel, announced, false).await?),
+            Transport::Sse => Way::Events(Events::open(address, channel, announced).await?),
+            Transport::LongPoll => Way::Poll(Poll::new(address, channel, announced)),
         };
-        let mut link = Self { way, waiting: VecDeque::new(), address, token: token.to_owned() };
-        link.greet(window).await?;
+        let mut link = Self {
+            way,
+            waiting: VecDeque::new(),
+            address,
+            token: token.to_owned(),
+            missed: 0,
+            connection: "none".to_owned(),
+        };
+        link.greet(window, tap).await?;
         Ok(link)
     }
 
-    async fn greet(&mut self, window: usize) -> Result<(), Failed> {
+    async fn greet(&mut self, window: usize, tap: bool) -> Result<(), Failed> {
         let most = Duration::from_secs(5);
         match &mut self.way {
             Way::Native(_) => {
                 let window = Window { events: window, bytes: BYTES };
-                self.send(Frame::Hello { window, connector: "conformance".into(), tap: false }).await?;
+                self.send(Frame::Hello { window, connector: "conformance".into(), tap }).await?;
                 match self.frame(most).await? {
                     Some(Frame::Welcome { .. }) => Ok(()),
                     other => Err(Failed(format!("expected Welcome, found {other:?}"))),
                 }
             }
             Way::Text(_) | Way::Events(_) => match self.message(most).await? {
-                Some(FromReceiver::Connected { .. }) => Ok(()),
+                Some(FromReceiver::Connected { connection, .. }) => {
+                    self.connection = connection.to_string();
+                    Ok(())
+                }
                 other => Err(Failed(format!("expected `connected`, found {other:?}"))),
             },
             Way::Poll(_) => Ok(()),
@@ -141,7 +175,11 @@ impl Link {
         match &mut self.way {
             Way::Native(_) => Err(Failed("a native connection has frames".to_owned())),
             Way::Events(events) => events.next(most).await,
-            Way::Poll(poll) => poll.next(most).await,
+            Way::Poll(poll) => {
+                let found = poll.next(most).await?;
+                self.connection.clone_from(&poll.connection);
+                Ok(found)
+            }
             Way::Text(socket) => loop {
                 let Ok(message) = tokio::time::timeout_at(end, socket.next()).await else { return Ok(None) };
                 match message.ok_or_else(closed)?? {
@@ -159,7 +197,7 @@ impl Link {
             Way::Native(_) => Err(Failed("a native connection has frames".to_owned())),
             Way::Text(socket) => Ok(socket.send(Message::Text(compatible::text(&told).into())).await?),
             Way::Events(_) | Way::Poll(_) => {
-                let status = compatible::say(self.address, &self.token, &told).await?;
+                let status = compatible::say(self.address, &self.token, &self.connection, &told).await?;
                 if status == 200 { Ok(()) } else { Err(Failed(format!("answered {status}"))) }
             }
         }
@@ -216,6 +254,7 @@ impl Link {
                     Some(FromReceiver::Webhook(received)) => {
                         self.waiting.push_back(Delivery { seq: 0, webhook: received.webhook });
                     }
+                    Some(FromReceiver::Gap(gap)) => self.missed += gap.missed,
                     Some(_) => {}
                     None => return Ok(None),
                 }
@@ -223,10 +262,17 @@ impl Link {
             }
             match self.frame(left).await? {
                 Some(Frame::Deliver(deliveries)) => self.waiting.extend(deliveries),
+                Some(Frame::Gap { missed, .. }) => self.missed += missed,
                 Some(_) => {}
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Returns how many webhooks this tap was told it missed.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
     }
 
     /// Waits for a webhook.
@@ -346,10 +392,10 @@ impl Link {
 async fn upgrade(
     address: SocketAddr,
     channel: &str,
-    token: &str,
-    window: usize,
+    announced: Announced<'_>,
     is_native: bool,
 ) -> Result<Socket, Failed> {
+    let Announced { token, window, tap } = announced;
     let mut request = format!("ws://{address}/connect/stream/{channel}").into_client_request()?;
     let headers = request.headers_mut();
     headers.insert("authorization", format!("Bearer {token}").parse()?);
@@ -358,6 +404,7 @@ async fn upgrade(
     } else {
         headers.insert(VERSION_HEADER, VERSION.parse()?);
         headers.insert(WINDOW_HEADER, format!("{window};{BYTES}").parse()?);
+        headers.insert(TAP_HEADER, u16::from(tap).into());
     }
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;

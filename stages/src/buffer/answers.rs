@@ -25,6 +25,7 @@ impl<S: Store> Driver<S> {
                     debug!(%id, "who settled the webhook has gone away");
                 }
             }
+            Request::Tap(feed) => self.intake.taps.add(feed),
             Request::Figures(answer) => {
                 let figures = self.figures();
                 self.audit(figures.stats);

@@ -22,6 +22,7 @@ use super::episode::Episode;
 use super::intake::{self, Intake, Taken};
 use super::reading::Reading;
 use super::sessions::{SessionId, Sessions};
+use super::taps::Taps;
 use super::tracked::Tracked;
 
 /// Drives one channel's buffer.
@@ -59,7 +60,7 @@ impl<S: Store> Driver<S> {
         let Buffer { channel, limits, store, cx } = buffer;
         let store = Arc::new(store);
         Self {
-            intake: Intake::new(Arc::clone(&store)),
+            intake: Intake::new(Arc::clone(&store), Taps::new(channel.as_str().into(), limits.ttl())),
             changes: Changes::new(Arc::clone(&store)),
             reading: Reading::new(Arc::clone(&store)),
             sessions: Sessions::new(limits.window()),

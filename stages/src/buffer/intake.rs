@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::taps::Taps;
 use engine::ack::{Ack, Answer, Outcome};
 use engine::limits::{Limits, Overflow};
 use engine::store::{Store, StoreError};
@@ -26,6 +27,8 @@ type Append = BoxFuture<'static, Appended>;
 /// A commit of new webhooks that has ended.
 struct Appended {
     acks: Vec<Ack>,
+    /// What taps are shown of them.
+    copies: Vec<Webhook>,
     /// What they weigh.
     bytes: u64,
     /// How many of the oldest must go to make room for them.
@@ -40,6 +43,8 @@ pub(super) struct Intake<S> {
     /// Webhooks in flight to the store, which its figures do not have yet.
     events: u64,
     bytes: u64,
+    /// Those who watch the channel.
+    pub(super) taps: Taps,
 }
 
 /// What became of a batch.
@@ -51,8 +56,8 @@ pub(super) enum Taken {
 }
 
 impl<S: Store> Intake<S> {
-    pub(super) fn new(store: Arc<S>) -> Self {
-        Self { store, appends: FuturesUnordered::new(), events: 0, bytes: 0 }
+    pub(super) fn new(store: Arc<S>, taps: Taps) -> Self {
+        Self { store, appends: FuturesUnordered::new(), events: 0, bytes: 0, taps }
     }
 
     /// Returns true when nothing is in flight.
@@ -96,9 +101,10 @@ impl<S: Store> Intake<S> {
         if !webhooks.is_empty() {
             let store = Arc::clone(&self.store);
             (self.events, self.bytes) = (self.events + webhooks.len() as u64, self.bytes + taken_bytes);
+            let copies = self.taps.copies(&webhooks);
             let append = async move {
                 let result = store.append(webhooks).await;
-                Appended { acks, bytes: taken_bytes, displaced, result }
+                Appended { acks, copies, bytes: taken_bytes, displaced, result }
             };
             self.appends.push(append.boxed());
         }
@@ -120,10 +126,11 @@ impl<S: Store> Intake<S> {
         taken
     }
 
-    fn tell(&mut self, Appended { acks, bytes, displaced, result }: Appended) -> Taken {
+    fn tell(&mut self, Appended { acks, copies, bytes, displaced, result }: Appended) -> Taken {
         (self.events, self.bytes) = (self.events - acks.len() as u64, self.bytes - bytes);
         match result {
-            Ok(_) => {
+            Ok(sequences) => {
+                self.taps.show(copies, &sequences);
                 acks.into_iter().for_each(|ack| ack.settle(Outcome::Delivered));
                 Taken::Stored(displaced)
             }

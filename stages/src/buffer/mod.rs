@@ -20,6 +20,7 @@ pub(crate) mod memory;
 mod reading;
 mod sessions;
 mod settling;
+mod taps;
 mod timing;
 mod tracked;
 
