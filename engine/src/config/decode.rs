@@ -12,7 +12,7 @@ use serde::de::{
 };
 use serde_json::Value;
 
-use super::{Pointer, suggest};
+use super::{Pointer, is_open, suggest};
 
 /// Why a value does not fit.
 #[derive(Debug)]
@@ -21,11 +21,13 @@ pub(super) struct Complaint {
     pub(super) at: Option<Pointer>,
     pub(super) problem: String,
     pub(super) help: Option<String>,
+    /// The key that is not there, when that is the complaint.
+    pub(super) missing: Option<&'static str>,
 }
 
 impl Complaint {
     fn new(problem: String) -> Self {
-        Self { at: None, problem, help: None }
+        Self { at: None, problem, help: None, missing: None }
     }
 
     /// Keeps the innermost place.
@@ -62,17 +64,17 @@ impl de::Error for Complaint {
 
     fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
         let help = suggest(found, expected.iter().copied()).map(|name| format!("did you mean `{name}`?"));
-        Self { at: None, problem: format!("unknown choice, expected {}", one_of(expected)), help }
+        Self { help, ..Self::new(format!("unknown choice, expected {}", one_of(expected))) }
     }
 
     fn unknown_field(found: &str, expected: &'static [&'static str]) -> Self {
         let help = suggest(found, expected.iter().copied()).map(|name| format!("did you mean `{name}`?"));
         let wanted = if expected.is_empty() { "none".to_owned() } else { one_of(expected) };
-        Self { at: None, problem: format!("unknown field `{found}`, expected {wanted}"), help }
+        Self { help, ..Self::new(format!("unknown field `{found}`, expected {wanted}")) }
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::new(format!("`{field}` is missing"))
+        Self { missing: Some(field), ..Self::new(format!("`{field}` is missing")) }
     }
 }
 
@@ -130,7 +132,10 @@ impl<'a> Decoder<'a> {
     /// Reads a text as the number that the type asks for, anything else as it is.
     fn number<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Complaint> {
         let Value::String(text) = self.value else { return self.as_it_is(visitor) };
-        if let Ok(value) = text.parse::<u64>() {
+        if is_open(text) {
+            // Whatever it will be, 1 stands for it: most bounds let it pass, and a complaint about it is not told.
+            visitor.visit_u64(1)
+        } else if let Ok(value) = text.parse::<u64>() {
             visitor.visit_u64(value)
         } else if let Ok(value) = text.parse::<i64>() {
             visitor.visit_i64(value)
@@ -164,6 +169,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         let read = match self.value.as_str() {
             Some("true") => visitor.visit_bool(true),
             Some("false") => visitor.visit_bool(false),
+            Some(text) if is_open(text) => visitor.visit_bool(true),
             Some(_) | None => self.as_it_is(visitor),
         };
         read.map_err(|complaint| complaint.at(&self.at))

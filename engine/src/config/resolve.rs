@@ -4,7 +4,19 @@
 
 use serde_json::Value;
 
+use super::open::mark;
 use super::{Faults, Pointer};
+
+/// What becomes of the variables of a document.
+#[derive(Clone, Copy)]
+pub enum Variables<'a> {
+    /// They are replaced by their values.
+    Known(&'a dyn Lookup),
+    /// Nobody looks: defaults hold, and texts with a variable that has none stay open, so that they fit everywhere.
+    StandIns,
+    /// Every text with a variable stays open, to be shown as it is written.
+    Kept,
+}
 
 /// Where the values of variables come from.
 pub trait Lookup {
@@ -29,9 +41,15 @@ impl<F: Fn(&str) -> Option<String>> Lookup for F {
 }
 
 /// Resolves every text leaf of `value` in place, complaining about variables that are not set and have no default.
-pub(super) fn resolve(value: &mut Value, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faults) {
+pub(super) fn resolve(value: &mut Value, at: &Pointer, lookup: Variables<'_>, faults: &mut Faults) {
     match value {
-        Value::String(text) if text.contains("{$") => *text = resolve_text(text, at, lookup, faults),
+        Value::String(text) if text.contains("{$") => {
+            *text = match lookup {
+                Variables::Known(lookup) => resolve_text(text, at, lookup, faults),
+                Variables::StandIns => leave_open(text, false),
+                Variables::Kept => leave_open(text, true),
+            }
+        }
         Value::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
                 resolve(item, &at.index(index), lookup, faults);
@@ -72,6 +90,15 @@ fn resolve_text(text: &str, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faul
     resolved
 }
 
+/// Leaves a text open when it has a variable without default or, for `every` one, a variable.
+fn leave_open(text: &str, every: bool) -> String {
+    let mut needed = Faults::default();
+    let nobody = |_: &str| None;
+    let resolved = resolve_text(text, &Pointer::root(), &nobody, &mut needed);
+    let is_open = !needed.is_empty() || (every && resolved != text);
+    if is_open { mark(text) } else { resolved }
+}
+
 /// Parts `{$NAME:default}rest` into name, default and rest.
 fn parse(text: &str) -> Option<(&str, Option<&str>, &str)> {
     let (inside, rest) = text.strip_prefix("{$")?.split_once('}')?;
@@ -97,15 +124,29 @@ mod tests {
     fn variables_are_replaced_wherever_they_stand_in_a_text() {
         let mut value = json!({"url": "x {$HOST}/{$PORT:80} {$ no}", "list": ["{$NONE:}"], "n": 1});
         let mut faults = Faults::default();
-        resolve(&mut value, &Pointer::root(), &lookup, &mut faults);
+        resolve(&mut value, &Pointer::root(), Variables::Known(&lookup), &mut faults);
         assert_eq!(value, json!({"url": "x a\"b/80 {$ no}", "list": [""], "n": 1}));
         assert!(faults.is_empty());
     }
 
     #[test]
+    fn without_looking_defaults_hold_and_the_rest_stays_open() {
+        let document = json!({"a": "x{$A}", "b": "{$B:5}", "c": "plain {$ no}"});
+        let read = |variables| {
+            let (mut value, mut faults) = (document.clone(), Faults::default());
+            resolve(&mut value, &Pointer::root(), variables, &mut faults);
+            assert!(faults.is_empty());
+            value
+        };
+        let (a, b) = (mark("x{$A}"), mark("{$B:5}"));
+        assert_eq!(read(Variables::StandIns), json!({"a": a, "b": "5", "c": "plain {$ no}"}));
+        assert_eq!(read(Variables::Kept), json!({"a": a, "b": b, "c": "plain {$ no}"}));
+    }
+
+    #[test]
     fn a_variable_that_is_not_set_is_a_fault_at_its_leaf() {
         let mut faults = Faults::default();
-        resolve(&mut json!({"a": ["{$GONE}"]}), &Pointer::root(), &lookup, &mut faults);
+        resolve(&mut json!({"a": ["{$GONE}"]}), &Pointer::root(), Variables::Known(&lookup), &mut faults);
         let told: Vec<_> = faults.iter().map(|fault| (fault.at.to_string(), fault.problem.clone())).collect();
         assert_eq!(told, [("/a/0".to_owned(), "environment variable GONE is not set".to_owned())]);
     }
