@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use engine::config::{Faults, Lookup, Node, Pointer, Secret};
+use engine::config::{Faults, Lookup, Node, Pointer, Secret, is_open};
 use engine::limits::Limits;
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -13,6 +13,25 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::unavailable;
+
+/// The keys at the top, by which a document is known as a receiver's.
+pub(crate) const KEYS: &[&str] = &[
+    "listen",
+    "admin_listen",
+    "admin_token",
+    "insecure_http",
+    "tls",
+    "buffer",
+    "channel_token",
+    "trusted_proxies",
+    "allow_query_token",
+    "drain_seconds",
+    "max_body_bytes",
+    "head_timeout_seconds",
+    "body_timeout_seconds",
+    "flow_log",
+    "limits",
+];
 
 /// The keys that are not part of this version.
 const LATER: [&str; 3] = ["tls", "allow_query_token", "admin_listen"];
@@ -56,6 +75,17 @@ pub struct Receiver {
     pub flow_log: FlowLog,
     /// The defaults of every channel.
     pub limits: Limits,
+    /// What a plan shows of these settings.
+    pub shown: Shown,
+}
+
+/// The settings that become part of stages, as they are written.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The limits that are not left to their defaults.
+    pub limits: Option<Node>,
+    /// The token of every channel that has none of its own.
+    pub channel_token: Option<Node>,
 }
 
 /// Where webhooks are kept.
@@ -172,7 +202,9 @@ pub fn read(
         buffer_from_file &= keys != ["buffer", "url"];
         set(&mut all, keys, text);
     }
-    let file: File = Node::new(all, root.clone()).parse(faults)?;
+    let all = Node::new(all, root.clone());
+    let shown = Shown { limits: all.get("limits"), channel_token: all.get("channel_token") };
+    let file: File = all.parse(faults)?;
     file.limits.check(&root.child("limits"), faults);
     let listen = read_listen(&file, &root, faults);
     let base = if buffer_from_file { folder } else { Path::new("") };
@@ -193,6 +225,7 @@ pub fn read(
         body_timeout_seconds: file.body_timeout_seconds,
         flow_log: file.flow_log,
         limits: file.limits,
+        shown,
     })
 }
 
@@ -203,7 +236,7 @@ fn refuse_later(file: &Node, faults: &mut Faults) {
 }
 
 /// Sets the member at `keys`. A list is written with commas between its items.
-fn set(all: &mut Value, keys: &[&str], text: String) {
+pub(crate) fn set(all: &mut Value, keys: &[&str], text: String) {
     let Some((last, way)) = keys.split_last() else { return };
     let mut place = all;
     for key in way {
@@ -220,6 +253,9 @@ fn set(all: &mut Value, keys: &[&str], text: String) {
 
 fn read_listen(file: &File, root: &Pointer, faults: &mut Faults) -> Option<SocketAddr> {
     let at = root.child("listen");
+    if is_open(&file.listen) {
+        return Some(SocketAddr::from(([127, 0, 0, 1], 8080)));
+    }
     let Ok(listen) = file.listen.parse::<SocketAddr>() else {
         faults.add(&at, "expected an address and a port, like 127.0.0.1:8080 or [::]:8080", None);
         return None;
@@ -232,6 +268,9 @@ fn read_listen(file: &File, root: &Pointer, faults: &mut Faults) -> Option<Socke
 }
 
 fn read_buffer(url: &str, base: &Path, at: &Pointer, faults: &mut Faults) -> Option<Buffer> {
+    if is_open(url) {
+        return Some(Buffer::Embedded(base.join("data")));
+    }
     match url.split_once(':') {
         Some(("embedded", path)) if !path.is_empty() => Some(Buffer::Embedded(base.join(path))),
         Some(("memory", "")) => Some(Buffer::Memory),

@@ -51,11 +51,11 @@ impl de::Error for Complaint {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}, found {}", kind(found)))
+        Self::new(format!("expected {}, found {}", plain(expected), kind(found)))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}, found another {}", kind(found)))
+        Self::new(format!("expected {}, found another {}", plain(expected), kind(found)))
     }
 
     fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
@@ -76,6 +76,27 @@ impl de::Error for Complaint {
     fn missing_field(field: &'static str) -> Self {
         Self { missing: Some(field), ..Self::new(format!("`{field}` is missing")) }
     }
+}
+
+/// Says what is expected without the names of Rust's types.
+fn plain(expected: &dyn Expected) -> String {
+    let text = expected.to_string();
+    let plain = match text.as_str() {
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a string" | "a borrowed string" | "path string" => "text",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        other if other.starts_with("a nonzero ") => "a whole number, 1 or more",
+        other if other.starts_with("struct ") => "an object",
+        _ => return text,
+    };
+    plain.to_owned()
 }
 
 fn kind(found: Unexpected<'_>) -> &'static str {
@@ -369,14 +390,20 @@ mod tests {
             complaint(all)
         };
         let told = |at: &str, problem: &str| (at.to_owned(), problem.to_owned());
-        assert_eq!(with("port", json!("s3cret")), told("/x/port", "expected u16, found text"));
-        assert_eq!(with("port", json!(70_000)), told("/x/port", "expected u16, found another number"));
+        assert_eq!(
+            with("port", json!("s3cret")),
+            told("/x/port", "expected a whole number from 0 to 65535, found text")
+        );
+        assert_eq!(
+            with("port", json!(70_000)),
+            told("/x/port", "expected a whole number from 0 to 65535, found another number")
+        );
         assert_eq!(
             with("inner", json!([{"size": 1}, {"size": []}])),
-            told("/x/inner/1/size", "expected u8, found list")
+            told("/x/inner/1/size", "expected a whole number from 0 to 255, found list")
         );
         assert_eq!(with("inner", json!([{}])), told("/x/inner/0", "`size` is missing"));
-        assert_eq!(with("name", json!(1)), told("/x/name", "expected a string, found number"));
+        assert_eq!(with("name", json!(1)), told("/x/name", "expected text, found number"));
         let problem = "unknown field `prot`, expected `name`, `port`, `verbose`, `ratio`, `inner`, `mode`; did you mean `port`?";
         assert_eq!(with("prot", json!(1)), told("/x/prot", problem));
         let problem = "unknown choice, expected `reject`, `drop_oldest`; did you mean `drop_oldest`?";

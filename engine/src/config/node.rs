@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::decode::{Complaint, Decoder};
-use super::open::is_open_value;
+use super::open::{is_open_value, left_open};
 use super::{Faults, Pointer};
 
 /// A value of a document, with the place it stands at.
@@ -21,6 +21,12 @@ impl Node {
     #[must_use]
     pub fn new(value: Value, at: Pointer) -> Self {
         Self { value, at, elsewhere: Vec::new() }
+    }
+
+    /// Makes a node of which nobody knows the value: nothing is said against it.
+    #[must_use]
+    pub fn stand_in(at: Pointer) -> Self {
+        Self::new(Value::String(left_open("")), at)
     }
 
     /// Says that the member `key` of these settings stands elsewhere in the document: complaints about it point there.
@@ -150,7 +156,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::{Document, Variables};
+    use crate::config::{Document, Nobody, Variables};
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -196,7 +202,7 @@ mod tests {
     fn nothing_is_said_against_an_open_value() {
         let mut faults = Faults::default();
         let source = r#"{"url": "u", "size": "{$SIZE}", "list": "{$LIST}"}"#;
-        let document = Document::read_with(source, Variables::StandIns, &mut faults);
+        let document = Document::read_with(source, Variables::StandIns(&Nobody), &mut faults);
         let root = document.unwrap().root;
         assert!(root.parse::<Settings>(&mut faults).is_none(), "a list cannot be guessed");
         assert!(faults.is_empty());

@@ -8,8 +8,9 @@ use serde_json::Value;
 /// What an open text begins with.
 const MARK: char = '\u{FDD0}';
 
-/// Marks `text` as open.
-pub(super) fn mark(text: &str) -> String {
+/// Marks `text` as open: its variables are not replaced, and it stands for any value.
+#[must_use]
+pub fn left_open(text: &str) -> String {
     format!("{MARK}{text}")
 }
 

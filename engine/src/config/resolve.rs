@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::open::mark;
+use super::open::left_open;
 use super::{Faults, Pointer};
 
 /// What becomes of the variables of a document.
@@ -12,8 +12,8 @@ use super::{Faults, Pointer};
 pub enum Variables<'a> {
     /// They are replaced by their values.
     Known(&'a dyn Lookup),
-    /// Nobody looks: defaults hold, and texts with a variable that has none stay open, so that they fit everywhere.
-    StandIns,
+    /// They are replaced where they are set or have a default; other texts stay open, so that they fit everywhere.
+    StandIns(&'a dyn Lookup),
     /// Every text with a variable stays open, to be shown as it is written.
     Kept,
 }
@@ -45,9 +45,14 @@ pub(super) fn resolve(value: &mut Value, at: &Pointer, lookup: Variables<'_>, fa
     match value {
         Value::String(text) if text.contains("{$") => {
             *text = match lookup {
-                Variables::Known(lookup) => resolve_text(text, at, lookup, faults),
-                Variables::StandIns => leave_open(text, false),
-                Variables::Kept => leave_open(text, true),
+                Variables::Known(lookup) => {
+                    let before = faults.len();
+                    let resolved = resolve_text(text, at, lookup, faults);
+                    // Open, so that nobody complains about what is missing as well.
+                    if faults.len() == before { resolved } else { left_open(text) }
+                }
+                Variables::StandIns(lookup) => leave_open(text, Some(lookup)),
+                Variables::Kept => leave_open(text, None),
             }
         }
         Value::Array(items) => {
@@ -78,8 +83,6 @@ fn resolve_text(text: &str, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faul
         match lookup.get(name).or_else(|| default.map(str::to_owned)) {
             Some(value) => resolved.push_str(&value),
             None => {
-                // The text stays as it is, so that nobody complains about an empty one as well.
-                resolved.push_str(&variable[..variable.len() - after.len()]);
                 let help = format!("set it, or give a default: {{${name}:default}}");
                 faults.add(at, format!("environment variable {name} is not set"), Some(help));
             }
@@ -90,13 +93,22 @@ fn resolve_text(text: &str, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faul
     resolved
 }
 
-/// Leaves a text open when it has a variable without default or, for `every` one, a variable.
-fn leave_open(text: &str, every: bool) -> String {
-    let mut needed = Faults::default();
-    let nobody = |_: &str| None;
-    let resolved = resolve_text(text, &Pointer::root(), &nobody, &mut needed);
-    let is_open = !needed.is_empty() || (every && resolved != text);
-    if is_open { mark(text) } else { resolved }
+/// Leaves a text open when it has a variable that `lookup` and its default do not give; without `lookup`, when it has any.
+fn leave_open(text: &str, lookup: Option<&dyn Lookup>) -> String {
+    let mut unknown = Faults::default();
+    let resolved = resolve_text(text, &Pointer::root(), lookup.unwrap_or(&Nobody), &mut unknown);
+    let is_open = !unknown.is_empty() || (lookup.is_none() && resolved != text);
+    if is_open { left_open(text) } else { resolved }
+}
+
+/// Knows no variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+impl Lookup for Nobody {
+    fn get(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Parts `{$NAME:default}rest` into name, default and rest.
@@ -138,8 +150,8 @@ mod tests {
             assert!(faults.is_empty());
             value
         };
-        let (a, b) = (mark("x{$A}"), mark("{$B:5}"));
-        assert_eq!(read(Variables::StandIns), json!({"a": a, "b": "5", "c": "plain {$ no}"}));
+        let (a, b) = (left_open("x{$A}"), left_open("{$B:5}"));
+        assert_eq!(read(Variables::StandIns(&Nobody)), json!({"a": a, "b": "5", "c": "plain {$ no}"}));
         assert_eq!(read(Variables::Kept), json!({"a": a, "b": b, "c": "plain {$ no}"}));
     }
 

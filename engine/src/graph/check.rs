@@ -46,6 +46,16 @@ pub fn check_knowing(
     sound.then(|| plans(drafts, &roles, blueprints, &wires))
 }
 
+/// Reads every stage's settings and judges no wires: for a document that is known to be at fault, whose wires would only
+/// repeat that.
+pub fn check_settings(drafts: &[Draft], kinds: &[Kind], absent: &[Absent], faults: &mut Faults) {
+    for draft in drafts {
+        if let Some(kind) = find(draft, kinds, absent, faults) {
+            drop(parse(kind, draft, faults));
+        }
+    }
+}
+
 /// Reads the settings of one stage. Complaints point at where the document has them.
 fn parse(kind: &Kind, draft: &Draft, faults: &mut Faults) -> Option<Blueprint> {
     let mut own = Faults::default();
@@ -57,7 +67,8 @@ fn parse(kind: &Kind, draft: &Draft, faults: &mut Faults) -> Option<Blueprint> {
 fn find<'k>(draft: &Draft, kinds: &'k [Kind], absent: &[Absent], faults: &mut Faults) -> Option<&'k Kind> {
     let module = draft.module.as_str();
     let found = kinds.iter().find(|kind| kind.name == module || kind.aliases.contains(&module));
-    if found.is_none() {
+    // An empty name was complained about where it was read.
+    if found.is_none() && !module.is_empty() {
         let (problem, help) = unknown(module, kinds, absent);
         faults.add(&draft.at.child("module"), problem, help);
     }
