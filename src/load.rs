@@ -51,11 +51,10 @@ pub(crate) fn drafts(file: &mut File, kind: DocumentKind, beside: &Beside<'_>) -
     let mut faults = Faults::default();
     let drafts = match (kind, beside.receiver) {
         (DocumentKind::Webhooks, Some(receiver)) => webhooks::read(&root, receiver, &mut faults),
+        (DocumentKind::Webhooks, None) => webhooks::read(&root, &Receiver::stand_in(), &mut faults),
         (DocumentKind::Connector, _) => connector::read(&root, beside.connections, &mut faults),
         (DocumentKind::Graph, _) => graph::read(&root, beside.connections, &mut faults),
-        (DocumentKind::Webhooks, None) | (DocumentKind::Receiver | DocumentKind::Connections, _) => {
-            Vec::new()
-        }
+        (DocumentKind::Receiver | DocumentKind::Connections, _) => Vec::new(),
     };
     file.faults.take_over(faults, |at| root.place_of(at));
     drafts

@@ -12,7 +12,7 @@
 //! `from` is the name of a stage, or the name, a dot and a port, or a list of these. Every other format desugars to this one.
 
 use engine::config::{Faults, Node, as_written, suggest};
-use engine::graph::draft::{Draft, From, Port};
+use engine::graph::draft::{Draft, From, Port, UnknownPort};
 use engine::kind::Kind;
 use serde_json::{Map, Value, json};
 
@@ -110,10 +110,10 @@ fn read_end(node: &Node, names: &[String], faults: &mut Faults) -> Option<From> 
     };
     match port.parse::<Port>() {
         Ok(port) => Some(From { stage: stage.to_owned(), port }),
-        Err(error) => {
+        Err(UnknownPort) => {
             let near =
                 suggest(port, ["out", "exhausted"]).map(|near| format!("did you mean `{stage}.{near}`?"));
-            faults.add(node.at(), format!("{error}: `{port}` of `{stage}`"), near);
+            faults.add(node.at(), format!("`{stage}` has no port `{port}`"), near);
             None
         }
     }

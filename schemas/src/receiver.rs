@@ -79,6 +79,37 @@ pub struct Receiver {
     pub shown: Shown,
 }
 
+impl Receiver {
+    /// Stands for a receiver whose own settings are at fault, so that its webhooks can be checked all the same.
+    #[must_use]
+    pub fn stand_in() -> Self {
+        let File {
+            drain_seconds,
+            max_body_bytes,
+            head_timeout_seconds,
+            body_timeout_seconds,
+            flow_log,
+            limits,
+            ..
+        } = File::default();
+        let token = Node::stand_in(Pointer::root().child("channel_token"));
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_token: None,
+            buffer: Buffer::Memory,
+            channel_token: token.text().map(Secret::new),
+            trusted_proxies: Vec::new(),
+            drain_seconds,
+            max_body_bytes,
+            head_timeout_seconds,
+            body_timeout_seconds,
+            flow_log,
+            limits,
+            shown: Shown { limits: None, channel_token: Some(token) },
+        }
+    }
+}
+
 /// The settings that become part of stages, as they are written.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
