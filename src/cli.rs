@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Prints the graph of stages that a file describes, in the explicit form that runs the same.
     Plan(Plan),
+    /// Prints the JSON Schema of a kind of file, for editors.
+    Schema(Schema),
     /// Shows on this machine that nothing is lost: kills both ends under load and counts.
     Demo(Demo),
 }
@@ -91,6 +93,14 @@ impl From<Kind> for DocumentKind {
             Kind::Graph => Self::Graph,
         }
     }
+}
+
+/// The arguments of `schema`.
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// The kind of file.
+    #[arg(value_enum, value_name = "NAME")]
+    pub(crate) kind: Kind,
 }
 
 /// The arguments of `plan`.

@@ -10,6 +10,7 @@ mod load;
 mod logging;
 mod plan;
 mod receiver;
+mod schema;
 mod stop;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         // These start nothing.
         Some(Command::Check(options)) => return check::run(options),
         Some(Command::Plan(options)) => return plan::run(options),
+        Some(Command::Schema(options)) => return schema::run(options),
         Some(Command::Receiver(_) | Command::Demo(_)) | None => {}
     }
     // Some client libraries bring no provider and panic without a default one.
@@ -49,7 +51,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         match cli.command {
             Some(Command::Receiver(options)) => receiver::run(*options, cli.log_format).await,
             Some(Command::Demo(options)) => demo::run(options).await,
-            Some(Command::Check(_) | Command::Plan(_)) => Ok(()),
+            Some(Command::Check(_) | Command::Plan(_) | Command::Schema(_)) => Ok(()),
             None => connector::run(cli.connector, cli.log_format).await,
         }
     })

@@ -59,7 +59,7 @@ const LATER: [&str; 11] = [
 ];
 
 /// The settings at the top that every channel's source takes over.
-const SHARED: [&str; 4] = ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect"];
+pub(crate) const SHARED: [&str; 4] = ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect"];
 
 /// What a route may hold.
 const ROUTE: [&str; 5] = ["module", "connection", "module-config", "retry", "token"];

@@ -19,6 +19,8 @@ pub mod kinds;
 
 pub mod modules;
 
+pub mod publish;
+
 pub mod wire;
 
 mod hide;

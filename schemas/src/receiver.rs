@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use engine::config::{Faults, Lookup, Node, Pointer, Secret, is_open};
 use engine::limits::Limits;
 use ipnet::IpNet;
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::unavailable;
@@ -129,7 +129,7 @@ pub enum Buffer {
 }
 
 /// The log lines of every webhook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowLog {
     /// Whether they are written.
@@ -145,7 +145,7 @@ impl Default for FlowLog {
     }
 }
 
-/// The file as it is written.
+/// Settings of a receiver as a whole. What an environment variable or a flag says wins over the file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -164,6 +164,7 @@ struct File {
     /// Seconds that deliveries in flight may take to finish after SIGTERM.
     drain_seconds: u64,
     /// The largest body, in bytes. 10,485,760 at most.
+    #[schemars(range(max = 10_485_760))]
     max_body_bytes: usize,
     /// Seconds a sender may take for its headers.
     head_timeout_seconds: u64,
@@ -176,7 +177,7 @@ struct File {
 }
 
 /// Where webhooks are kept, as it is written.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct BufferFile {
     /// `embedded:FOLDER` or `memory:`.
@@ -203,6 +204,11 @@ impl Default for File {
             limits: Limits::default(),
         }
     }
+}
+
+/// Describes the file.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    File::json_schema(generator)
 }
 
 /// What the command line says: texts by the pointer of the key they stand for.

@@ -15,7 +15,8 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-const KNOWN: [&str; 6] = ["data_type", "module", "module-config", "authorization", "hmac", "response"];
+pub(crate) const KNOWN: [&str; 6] =
+    ["data_type", "module", "module-config", "authorization", "hmac", "response"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
 const LATER: [&str; 19] = [
