@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub(crate) enum Failure {
     /// The configuration is at fault: exit code 2, and the whole list of problems.
     Configuration(String),
+    /// The configuration is at fault, and that was told already: exit code 2.
+    Told,
     /// Anything else: exit code 1.
     Other(String),
 }
@@ -20,6 +22,7 @@ impl Failure {
     pub(crate) fn report(&self) -> ExitCode {
         let (text, code) = match self {
             Self::Configuration(text) => (text, 2),
+            Self::Told => return ExitCode::from(2),
             Self::Other(text) => (text, 1),
         };
         eprintln!("{}", text.trim_end());

@@ -1,6 +1,6 @@
 //! `connections.json`: settings that several destinations share, by name.
 
-use engine::config::{Faults, Node, suggest};
+use engine::config::{Faults, Node, Pointer, suggest};
 use serde_json::{Map, Value};
 
 /// Named connections.
@@ -19,6 +19,11 @@ impl Connections {
             faults.add(root.at(), "expected an object with one member per connection", None);
         }
         Self(root.cloned())
+    }
+
+    /// Tells whether the connections stand in the document that names them.
+    fn is_inline(&self) -> bool {
+        self.0.as_ref().is_some_and(|root| *root.at() != Pointer::root())
     }
 
     /// Lays `config` over the connection that `name` names: what stands in `config` wins. The connection's `type` only
@@ -40,6 +45,11 @@ impl Connections {
             all.extend(source.members().map(|(key, member)| (key.to_owned(), member.value().clone())));
         }
         all.shift_remove("type");
-        Some(Node::new(Value::Object(all), config.at().clone()))
+        let inherited = connection.members().filter(|(key, _)| config.get(key).is_none());
+        let settings = Node::new(Value::Object(all), config.at().clone());
+        Some(inherited.fold(settings, |settings, (key, member)| {
+            let place = if self.is_inline() { member.at() } else { name.at() };
+            settings.with_member_at(key, place.clone())
+        }))
     }
 }

@@ -3,13 +3,32 @@
 //! Two shapes: `cloud` with `routes`, and `channels` with a token and a destination each. Each channel becomes a source, a
 //! retry and a destination.
 
-use engine::config::{Faults, Node, Pointer, suggest};
+use engine::config::{Faults, Lookup, Node, Pointer, as_written, suggest};
 use engine::graph::draft::{Draft, From};
 use serde_json::{Map, Value, json};
 
 use crate::connections::Connections;
+use crate::receiver::{Flags, set};
 use crate::unavailable;
 use crate::webhooks::check_name;
+
+/// The keys at the top by which a document is known as a connector's.
+pub(crate) const KEYS: &[&str] = &[
+    "cloud",
+    "routes",
+    "channels",
+    "cloud_url",
+    "channel",
+    "token",
+    "protocol",
+    "default_target",
+    "targets",
+    "webhooks_config",
+    "connections_config",
+    "connector_id",
+    "reconnect",
+    "tap",
+];
 
 /// What may stand at the top of either shape.
 const KNOWN: [&str; 9] = [
@@ -40,7 +59,7 @@ const LATER: [&str; 11] = [
 ];
 
 /// The settings at the top that every channel's source takes over.
-const SHARED: [&str; 4] = ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect"];
+pub(crate) const SHARED: [&str; 4] = ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect"];
 
 /// What a route may hold.
 const ROUTE: [&str; 5] = ["module", "connection", "module-config", "retry", "token"];
@@ -52,8 +71,34 @@ const ROUTE_LATER: [&str; 5] = ["chain", "chain-config", "dead_letter", "by_webh
 struct Origin {
     at: Pointer,
     channel: String,
-    url: Value,
-    token: Value,
+    url: Node,
+    token: Node,
+}
+
+/// The settings that may come from the environment, each with the pointer of its key. Of two names the later wins.
+const VARIABLES: [(&str, &[&str]); 7] = [
+    ("CONNECTOR_CLOUD_URL", &["cloud", "url"]),
+    ("CLOUD_URL", &["cloud", "url"]),
+    ("CONNECTOR_TOKEN", &["cloud", "token"]),
+    ("CONNECTOR_ID", &["connector_id"]),
+    ("CONNECTOR_RECONNECT_DELAY", &["reconnect", "initial_seconds"]),
+    ("CONNECTOR_MAX_RECONNECT_DELAY", &["reconnect", "max_seconds"]),
+    ("CONNECTOR_MAX_CONCURRENT_REQUESTS", &["max_in_flight"]),
+];
+
+/// Lays the environment and then the flags over what a file says. A variable that is set to nothing counts as not set; a
+/// token or URL of a channel of its own stays, for it is more exact.
+#[must_use]
+pub fn overlay(root: &Node, environment: &dyn Lookup, flags: &Flags) -> Node {
+    let mut all = root.value().clone();
+    let set_to = |name| environment.get(name).filter(|text| !text.is_empty());
+    let variables = VARIABLES.iter().filter_map(|(name, keys)| Some((*keys, set_to(name)?)));
+    for (keys, text) in variables.chain(flags.iter().map(|(keys, text)| (*keys, text.clone()))) {
+        if all.is_object() {
+            set(&mut all, keys, text);
+        }
+    }
+    Node::new(all, root.at().clone())
 }
 
 /// Desugars a `connector.json`. Every complaint is added to `faults`; what is returned is whole only when there is none.
@@ -79,25 +124,24 @@ pub fn read(root: &Node, connections: &Connections, faults: &mut Faults) -> Vec<
     drafts
 }
 
-/// Makes the drafts of one channel without a file.
+/// Makes the drafts of one channel without a file; `root` holds what stands at the top of one.
 pub fn one_channel(
-    channel: &str,
+    (root, channel): (&Node, &str),
     destination: &str,
     url: &str,
     token: &str,
     faults: &mut Faults,
 ) -> Vec<Draft> {
-    let root = Node::new(json!({}), Pointer::root());
     let origin = Origin {
         at: Pointer::root().child("channel"),
         channel: channel.to_owned(),
-        url: json!(url),
-        token: json!(token),
+        url: Node::new(json!(url), Pointer::root().child("cloud_url")),
+        token: Node::new(json!(token), Pointer::root().child("token")),
     };
     check_name("channel name", channel, &origin.at, faults);
     let route = Node::new(json!(destination), Pointer::root().child("destination"));
     let mut drafts = Vec::new();
-    push(&root, origin, &route, &Connections::read(None, faults), &mut drafts, faults);
+    push(root, origin, &route, &Connections::read(None, faults), &mut drafts, faults);
     drafts
 }
 
@@ -123,7 +167,9 @@ fn read_routes(
             None if cloud.get("token").is_some() => shared.clone(),
             None => text_of(None, &cloud.at().child("token"), "the channel's token", faults),
         };
-        let (url, token) = (url.clone().unwrap_or_default(), token.unwrap_or_default());
+        // What is missing was complained about.
+        let absent = || Node::stand_in(cloud.at().clone());
+        let (url, token) = (url.clone().unwrap_or_else(absent), token.unwrap_or_else(absent));
         let origin = Origin { at: route.at().clone(), channel: channel.to_owned(), url, token };
         push(root, origin, &route, connections, drafts, faults);
     }
@@ -178,14 +224,14 @@ fn read_channels(
     }
 }
 
-fn text_of_some(node: Option<Node>, faults: &mut Faults) -> Option<Value> {
+fn text_of_some(node: Option<Node>, faults: &mut Faults) -> Option<Node> {
     let at = node.as_ref()?.at().clone();
     text_of(node, &at, "the channel's token", faults)
 }
 
-fn text_of(node: Option<Node>, missing_at: &Pointer, what: &str, faults: &mut Faults) -> Option<Value> {
+fn text_of(node: Option<Node>, missing_at: &Pointer, what: &str, faults: &mut Faults) -> Option<Node> {
     match node {
-        Some(node) if node.text().is_some_and(|text| !text.is_empty()) => Some(node.value().clone()),
+        Some(node) if node.text().is_some_and(|text| !text.is_empty()) => Some(node),
         Some(node) => {
             faults.add(node.at(), format!("expected {what}"), None);
             None
@@ -208,12 +254,14 @@ fn push(
 ) {
     let Some((module, settings)) = destination(route, connections, faults) else { return };
     let Origin { at, channel, url, token } = origin;
-    let mut source = json!({ "url": url, "channel": channel, "token": token });
-    for key in SHARED {
-        if let Some(shared) = root.get(key) {
-            source[key] = shared.value().clone();
-        }
+    let mut source = json!({ "url": url.value(), "channel": channel, "token": token.value() });
+    let shared: Vec<(&str, Node)> = SHARED.iter().filter_map(|key| Some((*key, root.get(key)?))).collect();
+    for (key, shared) in &shared {
+        source[*key] = shared.value().clone();
     }
+    let source = Node::new(source, at.clone());
+    let places = [("url", url), ("token", token)].into_iter().chain(shared);
+    let source = places.fold(source, |source, (key, node)| source.with_member_at(key, node.at().clone()));
     let retry = retry(root, route);
     let (source_name, retry_name) = (format!("{channel}.subscribe"), format!("{channel}.retry"));
     let last = format!("{channel}.{module}");
@@ -222,7 +270,7 @@ fn push(
         Draft {
             name: source_name.clone(),
             module: "subscribe".to_owned(),
-            settings: Node::new(source, at.clone()),
+            settings: source,
             at: at.clone(),
             from: Vec::new(),
         },
@@ -241,12 +289,17 @@ fn push(
 fn retry(root: &Node, route: &Node) -> Node {
     let own = route.get("retry").unwrap_or_else(|| Node::new(json!({}), route.at().child("retry")));
     let mut settings = own.value().clone();
+    let mut places = Vec::new();
     for key in ["max_in_flight", "max_in_flight_bytes"] {
-        if let (Some(shared), Some(members)) = (root.get(key), settings.as_object_mut()) {
-            members.entry(key).or_insert_with(|| shared.value().clone());
+        if let (Some(shared), Some(members)) = (root.get(key), settings.as_object_mut())
+            && !members.contains_key(key)
+        {
+            members.insert(key.to_owned(), shared.value().clone());
+            places.push((key, shared.at().clone()));
         }
     }
-    Node::new(settings, own.at().clone())
+    let retry = Node::new(settings, own.at().clone());
+    places.into_iter().fold(retry, |retry, (key, place)| retry.with_member_at(key, place))
 }
 
 /// Reads a destination: an object with `module`, or a URL.
@@ -277,8 +330,8 @@ fn destination(route: &Node, connections: &Connections, faults: &mut Faults) -> 
 }
 
 fn from_url(url: &str, at: &Node, faults: &mut Faults) -> Option<(String, Node)> {
-    let implied = |settings| Node::new(settings, at.at().clone());
-    match url.split_once(':') {
+    let implied = |settings| Node::new(settings, at.at().clone()).with_member_at("url", at.at().clone());
+    match as_written(url).split_once(':') {
         Some(("http" | "https", _)) => Some(("http_webhook".to_owned(), implied(json!({ "url": url })))),
         Some(("log", "")) => Some(("log".to_owned(), implied(json!({})))),
         Some(_) | None => {

@@ -1,7 +1,7 @@
 //! Everything promised to outsiders: configuration formats and the wire.
 //!
 //! Each format desugars to [`Draft`](engine::graph::draft::Draft)s: [`webhooks`] for a receiver, with the settings of
-//! [`receiver`]; [`connector`] for a connector, with the named [`connections`].
+//! [`receiver`]; [`connector`] for a connector, with the named [`connections`]; [`graph`], the explicit form, for either.
 
 pub mod webhooks;
 
@@ -11,6 +11,18 @@ pub mod connector;
 
 pub mod connections;
 
+pub mod graph;
+
+pub mod print;
+
+pub mod kinds;
+
+pub mod modules;
+
+pub mod publish;
+
 pub mod wire;
+
+mod hide;
 
 mod unavailable;

@@ -2,6 +2,8 @@
 
 use engine::config::{Faults, Node, suggest};
 
+use crate::modules::AUTH;
+
 /// Complains about members of `node` that this version does not have, and warns about members that nobody knows.
 pub(crate) fn check(node: &Node, known: &[&str], later: &[&str], faults: &mut Faults) {
     for (key, member) in node.members() {
@@ -9,6 +11,12 @@ pub(crate) fn check(node: &Node, known: &[&str], later: &[&str], faults: &mut Fa
             refuse(&member, &format!("`{key}`"), faults);
         } else if !known.contains(&key) {
             let near = suggest(key, known.iter().chain(later).copied());
+            if let Some(auth) = near.filter(|near| AUTH.contains(near)) {
+                // Ignored, it would leave the door open.
+                let help = Some(format!("did you mean `{auth}`?"));
+                faults.add(member.at(), format!("unknown key `{key}`"), help);
+                continue;
+            }
             let near = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
             faults.warn(member.at(), format!("unknown key `{key}` is ignored{near}"));
         }

@@ -5,17 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use engine::config::{Faults, Node, Pointer, Secret};
+use engine::config::{Faults, Node, Pointer, Secret, is_open, suggest};
 use engine::graph::draft::{Draft, From};
 use engine::limits::Limits;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::modules::MODULES;
 use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-const KNOWN: [&str; 6] = ["data_type", "module", "module-config", "authorization", "hmac", "response"];
+pub(crate) const KNOWN: [&str; 6] =
+    ["data_type", "module", "module-config", "authorization", "hmac", "response"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
 const LATER: [&str; 19] = [
@@ -46,22 +47,13 @@ const CHANNEL_KEYS: [&str; 2] = ["channel", "channel_token"];
 /// The longest channel name or webhook id, in bytes.
 const LONGEST_NAME: usize = 64;
 
-/// What is answered to a sender whose webhook was accepted.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "parsed to be checked; the source reads the same block itself")]
-struct Response {
-    #[serde(default)]
-    status: Option<u16>,
-    #[serde(default)]
-    body: Option<Value>,
-}
-
 /// One channel, as the entries that feed it describe it.
 struct Channel {
     at: Pointer,
-    token: Secret,
+    token: Node,
     limits: Limits,
+    /// The limits that are not left to their defaults.
+    own_limits: Node,
     from: Vec<From>,
 }
 
@@ -109,8 +101,6 @@ fn read_entry(
 fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Faults) -> String {
     let mut settings = json!({ "webhook": id });
     if let Some(response) = entry.get("response") {
-        // Parsed for its complaints; the source parses it again with the rest of its settings.
-        response.parse::<Response>(faults);
         settings["response"] = response.value().clone();
     }
     let implied = |value| Node::new(value, entry.at().clone());
@@ -162,12 +152,9 @@ fn read_channel(
     faults: &mut Faults,
 ) -> Option<(String, Channel)> {
     match entry.get("module") {
-        Some(module) if module.text() == Some("webhook_connect") => {}
+        Some(module) if module.text().is_some_and(|name| name == "webhook_connect" || is_open(name)) => {}
         Some(module) => {
-            let named = module
-                .text()
-                .map_or("this module".to_owned(), |name| format!("module `{name}` in a receiver"));
-            unavailable::refuse(&module, &named, faults);
+            refuse_module(&module, faults);
             return None;
         }
         None if entry.get("chain").is_some() => return None,
@@ -186,39 +173,62 @@ fn read_channel(
         return None;
     };
     check_name("channel name", &name, &config.at().child("channel"), faults);
-    let limits = read_limits(&config, &receiver.limits, faults);
-    let token = read_token(id, &config, receiver, faults);
-    Some((name, Channel { at: entry.at().clone(), token: token?, limits: limits?, from: Vec::new() }))
+    let own_limits = own_limits(&config, receiver);
+    let limits = read_limits(&own_limits, faults);
+    let token = read_token(id, &config, receiver, faults)?;
+    Some((name, Channel { at: entry.at().clone(), token, limits: limits?, own_limits, from: Vec::new() }))
+}
+
+fn refuse_module(module: &Node, faults: &mut Faults) {
+    match module.text() {
+        Some(name) if MODULES.contains(&name) => {
+            unavailable::refuse(module, &format!("module `{name}` in a receiver"), faults);
+        }
+        Some(name) => {
+            let help = suggest(name, MODULES).map(|near| format!("did you mean `{near}`?"));
+            faults.add(module.at(), format!("no module is called `{name}`"), help);
+        }
+        None => faults.add(module.at(), "expected the name of a module", None),
+    }
 }
 
 /// Lays the entry's own limits over the receiver's.
-fn read_limits(config: &Node, defaults: &Limits, faults: &mut Faults) -> Option<Limits> {
-    let mut all = serde_json::to_value(defaults).unwrap_or_else(|_| json!({}));
+fn own_limits(config: &Node, receiver: &Receiver) -> Node {
+    let mut all = receiver.shown.limits.as_ref().map_or_else(|| json!({}), |limits| limits.value().clone());
     for (key, member) in config.members().filter(|(key, _)| !CHANNEL_KEYS.contains(key)) {
         all[key] = member.value().clone();
     }
-    let limits: Limits = Node::new(all, config.at().clone()).parse(faults)?;
-    limits.check(config.at(), faults);
+    Node::new(all, config.at().clone())
+}
+
+fn read_limits(own: &Node, faults: &mut Faults) -> Option<Limits> {
+    let before = faults.len();
+    let Some(limits) = own.parse::<Limits>(faults) else {
+        // Nothing was said against a limit that is left open.
+        return (faults.len() == before).then(Limits::default);
+    };
+    limits.check(own.at(), faults);
     Some(limits)
 }
 
-fn read_token(id: &str, config: &Node, receiver: &Receiver, faults: &mut Faults) -> Option<Secret> {
+fn read_token(id: &str, config: &Node, receiver: &Receiver, faults: &mut Faults) -> Option<Node> {
     if let Some(token) = config.get("channel_token") {
         let secret: Secret = token.parse(faults)?;
         if secret.is_empty() {
             faults.add(token.at(), "the token is empty, so it would protect nothing", None);
             return None;
         }
-        return Some(secret);
+        return Some(token);
     }
-    let token = receiver.channel_token.clone();
-    if token.is_none() {
+    let shared = receiver.shown.channel_token.as_ref().filter(|_| receiver.channel_token.is_some());
+    if shared.is_none() {
         let help = "give `channel_token` here, or one for all channels: `channel_token` in receiver.json, \
                     WEBHOOK_CONNECT_CHANNEL_TOKEN or --channel-token";
         let problem = format!("no token protects the channel that `{id}` feeds");
         faults.add(config.at(), problem, Some(help.to_owned()));
     }
-    token
+    // It stands in another document, so complaints about it point here.
+    shared.map(|token| Node::new(token.value().clone(), config.at().clone()))
 }
 
 /// Lets an entry feed its channel, on whose token and limits all its entries must agree.
@@ -230,34 +240,37 @@ fn join(
     faults: &mut Faults,
 ) {
     let at = new.at.clone();
-    let channel =
-        channels.entry(name.clone()).or_insert_with(|| Channel { from: Vec::new(), ..new_like(&new) });
-    if !channel.token.matches(new.token.expose().as_bytes()) || channel.limits != new.limits {
+    let (token, limits) = (new.token.value().clone(), new.limits.clone());
+    let channel = channels.entry(name.clone()).or_insert(new);
+    if *channel.token.value() != token || channel.limits != limits {
         let problem = format!("another entry feeds the channel `{name}` with another token or other limits");
         faults.add(&at, problem, Some("entries that feed one channel must agree on both".to_owned()));
     }
     channel.from.push(From::out(last));
 }
 
-fn new_like(channel: &Channel) -> Channel {
-    let Channel { at, token, limits, .. } = channel;
-    Channel { at: at.clone(), token: token.clone(), limits: limits.clone(), from: Vec::new() }
-}
-
 /// Adds the buffer and the outlet of a channel.
 fn push_channel(name: &str, channel: Channel, receiver: &Receiver, drafts: &mut Vec<Draft>) {
-    let Channel { at, token, limits, from } = channel;
-    let limits = serde_json::to_value(&limits).unwrap_or(Value::Null);
-    let (module, buffer) = match &receiver.buffer {
+    let Channel { at, token, own_limits, from, .. } = channel;
+    let mut shared = json!({ "channel": name });
+    if own_limits.value() != &json!({}) {
+        shared["limits"] = own_limits.value().clone();
+    }
+    let (mut buffer, mut outlet) = (shared.clone(), shared);
+    let module = match &receiver.buffer {
         Buffer::Embedded(path) => {
-            ("embedded", json!({ "channel": name, "path": path.to_string_lossy(), "limits": limits }))
+            buffer["path"] = json!(path.to_string_lossy());
+            "embedded"
         }
-        Buffer::Memory => ("memory", json!({ "channel": name, "limits": limits })),
+        Buffer::Memory => "memory",
     };
-    let outlet = json!({ "channel": name, "token": token.expose(), "limits": limits });
+    outlet["token"] = token.value().clone();
     let buffer_name = format!("{name}.buffer");
     let mut push = |name: String, module: &str, settings: Value, from: Vec<From>| {
-        let settings = Node::new(settings, at.clone());
+        let settings = Node::new(settings, at.clone())
+            .with_member_at("channel", own_limits.at().child("channel"))
+            .with_member_at("limits", own_limits.at().clone())
+            .with_member_at("token", token.at().clone());
         drafts.push(Draft { name, module: module.to_owned(), settings, at: at.clone(), from });
     };
     push(buffer_name.clone(), module, buffer, from);

@@ -123,7 +123,9 @@ fn settings_come_from_the_file_then_the_environment_then_flags() {
 #[test]
 fn a_channel_and_a_destination_are_enough() {
     let mut faults = Faults::default();
-    let drafts = connector::one_channel("payments", "http://localhost:3000/", "http://c:1", "t", &mut faults);
+    let root = Node::new(serde_json::json!({}), Pointer::root());
+    let drafts =
+        connector::one_channel((&root, "payments"), "http://localhost:3000/", "http://c:1", "t", &mut faults);
     let stages: Vec<_> = drafts.iter().map(describe).collect();
     let wanted = [
         "payments.subscribe: subscribe",

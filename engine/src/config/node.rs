@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::decode::{Complaint, Decoder};
+use super::open::{is_open_value, left_open};
 use super::{Faults, Pointer};
 
 /// A value of a document, with the place it stands at.
@@ -11,13 +12,43 @@ use super::{Faults, Pointer};
 pub struct Node {
     value: Value,
     at: Pointer,
+    /// The members that stand elsewhere in the document, with their places.
+    elsewhere: Vec<(String, Pointer)>,
 }
 
 impl Node {
     /// Makes a node. Settings that a document only implies are made with the place that implies them.
     #[must_use]
     pub fn new(value: Value, at: Pointer) -> Self {
-        Self { value, at }
+        Self { value, at, elsewhere: Vec::new() }
+    }
+
+    /// Makes a node of which nobody knows the value: nothing is said against it.
+    #[must_use]
+    pub fn stand_in(at: Pointer) -> Self {
+        Self::new(Value::String(left_open("")), at)
+    }
+
+    /// Says that the member `key` of these settings stands elsewhere in the document: complaints about it point there.
+    #[must_use]
+    pub fn with_member_at(mut self, key: &str, place: Pointer) -> Self {
+        self.elsewhere.push((key.to_owned(), place));
+        self
+    }
+
+    /// Returns where the document has what these settings have at `at`; none when its value is left open, so that
+    /// nothing can be said against it.
+    #[must_use]
+    pub fn place_of(&self, at: &Pointer) -> Option<Pointer> {
+        let Some(way) = at.below(&self.at) else { return Some(at.clone()) };
+        if self.value.pointer(way.as_str()).is_some_and(is_open_value) {
+            return None;
+        }
+        let moved = self.elsewhere.iter().find_map(|(key, place)| {
+            let rest = way.below(&Pointer::root().child(key))?;
+            Some(place.join(&rest))
+        });
+        Some(moved.unwrap_or_else(|| at.clone()))
     }
 
     /// Returns where it stands.
@@ -36,13 +67,19 @@ impl Node {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<Self> {
         let value = self.value.as_object()?.get(key)?;
-        Some(Self { value: value.clone(), at: self.at.child(key) })
+        Some(self.member(key, value))
     }
 
     /// Returns every member in the order of the document; nothing when this is no object.
     pub fn members(&self) -> impl Iterator<Item = (&str, Self)> {
         let members = self.value.as_object().into_iter().flatten();
-        members.map(|(key, value)| (key.as_str(), Self { value: value.clone(), at: self.at.child(key) }))
+        members.map(|(key, value)| (key.as_str(), self.member(key, value)))
+    }
+
+    fn member(&self, key: &str, value: &Value) -> Self {
+        let moved = self.elsewhere.iter().find(|(moved, _)| moved == key);
+        let at = moved.map_or_else(|| self.at.child(key), |(_, place)| place.clone());
+        Self::new(value.clone(), at)
     }
 
     /// Returns the text, if it is one.
@@ -57,22 +94,117 @@ impl Node {
         self.value.is_object()
     }
 
-    /// Parses the value, complaining with the exact place of what is wrong. Where the target asks for a number or a
-    /// boolean, a text that reads as one is taken for it; where it asks for a text, a text stays as it is.
+    /// Parses the value, complaining about everything that is wrong, each at its exact place. Where the target asks for a
+    /// number or a boolean, a text that reads as one is taken for it; where it asks for a text, a text stays as it is.
     pub fn parse<T: DeserializeOwned>(&self, faults: &mut Faults) -> Option<T> {
-        match T::deserialize(Decoder::new(&self.value, self.at.clone())) {
-            Ok(parsed) => Some(parsed),
-            Err(Complaint { at, problem, help }) => {
-                faults.add(&at.unwrap_or_else(|| self.at.clone()), problem, help);
-                None
+        let complaint = match T::deserialize(Decoder::new(&self.value, self.at.clone())) {
+            Ok(parsed) => return Some(parsed),
+            Err(complaint) => complaint,
+        };
+        let (mut left, mut next) = (self.value.clone(), Some(complaint));
+        let mut told = Vec::new();
+        while let Some(Complaint { at, problem, help, missing }) = next.take() {
+            let at = at.unwrap_or_else(|| self.at.clone());
+            // What was taken away below is not missing.
+            if missing.is_none_or(|key| !told.contains(&at.child(key)))
+                && let Some(place) = self.place_of(&at)
+            {
+                faults.add(&place, problem, help);
+            }
+            // Without what was complained about, the rest can be judged.
+            if let Some(removed) = take_away(&mut left, &self.at, &at) {
+                told.push(removed);
+                next = T::deserialize(Decoder::new(&left, self.at.clone())).err();
             }
         }
+        None
     }
+}
+
+/// Removes the member at `at` or the nearest one around it, and returns where it was.
+fn take_away(value: &mut Value, base: &Pointer, at: &Pointer) -> Option<Pointer> {
+    let (mut path, mut found) = (Vec::new(), None);
+    let mut place = &*value;
+    for token in at.below(base)?.tokens() {
+        if place.is_object() {
+            found = Some(path.len());
+        }
+        place = match place {
+            Value::Object(members) => members.get(&token)?,
+            Value::Array(items) => items.get(token.parse::<usize>().ok()?)?,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+        };
+        path.push(token);
+    }
+    path.truncate(found? + 1);
+    let last = path.pop()?;
+    let parent = path.iter().fold(Pointer::root(), |parent, token| parent.child(token));
+    let place = base.join(&parent).child(&last);
+    value.pointer_mut(parent.as_str())?.as_object_mut()?.shift_remove(&last).map(|_| place)
 }
 
 /// Shows the place and never the value, which may hold secrets.
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Node({})", self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::{Document, Nobody, Variables};
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "what is read does not matter here")]
+    struct Settings {
+        url: String,
+        #[serde(default)]
+        size: u8,
+        #[serde(default)]
+        list: Vec<u8>,
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "what is read does not matter here")]
+    struct Inner {
+        deep: bool,
+    }
+
+    fn told(node: &Node) -> Vec<String> {
+        let mut faults = Faults::default();
+        assert!(node.parse::<Settings>(&mut faults).is_none());
+        faults.iter().map(|fault| fault.at.to_string()).collect()
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_one_object_is_told_at_once() {
+        let value = json!({"url": 1, "size": 300, "list": [1, "x", "y"], "inner": {"dep": true}, "sise": 1});
+        let told = told(&Node::new(value, Pointer::root().child("x")));
+        assert_eq!(told, ["/x/url", "/x/size", "/x/list/1", "/x/inner/dep", "/x/inner", "/x/sise"]);
+    }
+
+    #[test]
+    fn a_member_from_elsewhere_is_complained_about_where_it_stands() {
+        let place = Pointer::root().child("cloud").child("url");
+        let node = Node::new(json!({"url": 1, "size": 300}), Pointer::root().child("x"))
+            .with_member_at("url", place);
+        assert_eq!(told(&node), ["/cloud/url", "/x/size"]);
+    }
+
+    #[test]
+    fn nothing_is_said_against_an_open_value() {
+        let mut faults = Faults::default();
+        let source = r#"{"url": "u", "size": "{$SIZE}", "list": "{$LIST}"}"#;
+        let document = Document::read_with(source, Variables::StandIns(&Nobody), &mut faults);
+        let root = document.unwrap().root;
+        assert!(root.parse::<Settings>(&mut faults).is_none(), "a list cannot be guessed");
+        assert!(faults.is_empty());
     }
 }

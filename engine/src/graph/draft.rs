@@ -35,6 +35,34 @@ pub enum Port {
     Exhausted,
 }
 
+/// Reads the name of a port, as it follows the name of its stage and a dot.
+impl std::str::FromStr for Port {
+    type Err = UnknownPort;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPort> {
+        match name {
+            "out" => Ok(Self::Out),
+            "exhausted" => Ok(Self::Exhausted),
+            _ => Err(UnknownPort),
+        }
+    }
+}
+
+/// Writes the name of a port.
+impl std::fmt::Display for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Out => "out",
+            Self::Exhausted => "exhausted",
+        })
+    }
+}
+
+/// No port is called like this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no port is called like this")]
+pub struct UnknownPort;
+
 impl From {
     /// Names the way out of `stage`.
     #[must_use]

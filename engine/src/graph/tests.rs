@@ -150,7 +150,7 @@ fn wires_that_join_what_does_not_fit_are_refused() {
     refused(&["a: receive", "l: log < a"], &["/l `l` cannot take webhooks from `a`"]);
     refused(&["s: subscribe", "b: buffer < s", "o: outlet < b"], &["/b `b` cannot take webhooks from `s`"]);
     refused(&["l: log"], &["/l `l` must take webhooks from something"]);
-    refused(&["l: log < nobody"], &["/l no stage is called `nobody`"]);
+    refused(&["l: log < nobody"], &["/l/from no stage is called `nobody`"]);
     refused(&["s: subscribe", "l: log < s", "l: log < s"], &["two stages are called `l`"]);
 }
 

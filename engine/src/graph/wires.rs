@@ -1,8 +1,8 @@
 //! The wires between drafts: who sends to whom, and whether that may be.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use crate::config::Faults;
+use crate::config::{Faults, suggest};
 use crate::graph::draft::{Draft, Port};
 use crate::kind::{Kind, Role};
 
@@ -19,7 +19,7 @@ pub(super) struct Wires {
 impl Wires {
     /// Follows every `from`, complaining about names that nobody has and names that two stages have.
     pub(super) fn new(drafts: &[Draft], kinds: &[Option<&Kind>], faults: &mut Faults) -> Self {
-        let mut places = HashMap::new();
+        let mut places = BTreeMap::new();
         for (at, draft) in drafts.iter().enumerate() {
             if places.insert(draft.name.as_str(), at).is_some() {
                 faults.add(&draft.at, format!("two stages are called `{}`", draft.name), None);
@@ -36,7 +36,10 @@ impl Wires {
                     wires.from[at].push((source, from.port));
                     wires.to[source].push((at, from.port));
                 } else {
-                    faults.add(&draft.at, format!("no stage is called `{}`", from.stage), None);
+                    let near = suggest(&from.stage, places.keys().copied());
+                    let help = near.map(|near| format!("did you mean `{near}`?"));
+                    let problem = format!("no stage is called `{}`", from.stage);
+                    faults.add(&draft.at.child("from"), problem, help);
                 }
             }
         }

@@ -83,7 +83,7 @@ pub(crate) struct Retry {
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
 #[schemars(inline)]
-struct Seconds(#[schemars(with = "f64")] Duration);
+struct Seconds(#[schemars(with = "f64", range(min = 0.0, max = 3600.0))] Duration);
 
 impl From<Seconds> for f64 {
     fn from(Seconds(wait): Seconds) -> Self {
@@ -107,7 +107,7 @@ impl TryFrom<f64> for Seconds {
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
 #[schemars(inline)]
-struct Multiplier(f64);
+struct Multiplier(#[schemars(range(min = 0.1, max = 10.0))] f64);
 
 impl From<Multiplier> for f64 {
     fn from(Multiplier(factor): Multiplier) -> Self {

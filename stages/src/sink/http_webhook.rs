@@ -99,7 +99,7 @@ enum Method {
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
 #[schemars(inline)]
-struct Seconds(#[schemars(with = "f64")] Duration);
+struct Seconds(#[schemars(with = "f64", range(min = 0.0, max = 3600.0))] Duration);
 
 impl From<Seconds> for f64 {
     fn from(Seconds(wait): Seconds) -> Self {

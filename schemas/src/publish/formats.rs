@@ -1,0 +1,250 @@
+//! The documents whose keys are read by hand: what describes them, key by key.
+
+use engine::config::Secret;
+use engine::kind::Role;
+use engine::limits::Limits;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::Maker;
+use super::modules::{Choice, offer};
+
+/// The webhooks that a receiver takes, by their id: `POST /webhook/{id}`.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it describes the document, which is read as a tree")]
+struct Entry {
+    /// What a body is: `json` is refused unless it is valid JSON, `blob` is anything.
+    #[schemars(default)]
+    data_type: DataType,
+}
+
+/// What a body is.
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it describes the document, which is read as a tree")]
+enum DataType {
+    /// Valid JSON.
+    #[default]
+    Json,
+    /// Any bytes.
+    Blob,
+}
+
+/// The channel that webhooks wait in, with its bounds.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it describes the document, which is read as a tree")]
+struct Channel {
+    /// The channel's name: 1 to 64 letters, digits, `-`, `_` and `.`. Entries may share a channel.
+    channel: String,
+    /// What a connector must present. Without, the receiver's `channel_token` holds.
+    channel_token: Option<Secret>,
+}
+
+/// The receiver.
+#[derive(JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes the document, which is read as a tree")]
+struct Cloud {
+    /// The receiver: `https://host[:port][/prefix]`, with or without `/connect/stream`; `http`, `ws` and `wss` are taken too.
+    url: String,
+    /// The token of every channel that has none of its own.
+    token: Option<Secret>,
+    /// The channels to take: those that have routes.
+    channels: Option<Vec<String>>,
+}
+
+/// Where the webhooks of one channel go.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it describes the document, which is read as a tree")]
+struct Route {
+    /// The name of a connection whose settings the module takes over. What stands in `module-config` wins.
+    connection: Option<String>,
+    /// The channel's token, if it has one of its own.
+    token: Option<Secret>,
+}
+
+/// A channel with its token and its destination.
+#[derive(JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes the document, which is read as a tree")]
+struct Routed {
+    /// The channel's token.
+    token: Option<Secret>,
+}
+
+/// What a connector takes, and where it goes: `cloud` with `routes`, or `channels`.
+#[derive(JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes the document, which is read as a tree")]
+struct Connector {
+    /// The receiver, its token and its channels.
+    cloud: Option<Cloud>,
+    /// The receiver's URL, where `channels` have their own tokens.
+    cloud_url: Option<String>,
+}
+
+/// A stage of the graph.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it describes the document, which is read as a tree")]
+struct Stage {
+    /// The name of a connection whose settings the module takes over. What stands in `module-config` wins.
+    connection: Option<String>,
+    /// What it takes webhooks from: the name of a stage, or the name, a dot and a port, or a list of these.
+    from: Option<Ends>,
+}
+
+/// One end or several.
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(dead_code, reason = "it describes the document, which is read as a tree")]
+enum Ends {
+    /// `stage` or `stage.port`.
+    One(String),
+    /// Several of them.
+    Many(Vec<String>),
+}
+
+pub(super) fn webhooks(maker: &mut Maker<'_>) -> Value {
+    let entry = maker.definition("webhook", entry);
+    json!({
+        "description": "The webhooks that a receiver takes, by their id: `POST /webhook/{id}`.",
+        "type": "object",
+        "additionalProperties": entry,
+        "patternProperties": { "^_": {} },
+    })
+}
+
+fn entry(maker: &mut Maker<'_>) -> Value {
+    let mut entry = maker.of(|generator| Entry::json_schema(generator));
+    let mut choices = Vec::new();
+    for kind in maker.kinds.iter().filter(|kind| kind.role == Role::Outlet) {
+        let channel = maker.definition("channel", channel);
+        choices.push(Choice::with(*kind, channel));
+    }
+    offer(&mut entry, &choices, "Where the webhooks go: `webhook_connect` keeps them for a connector.");
+    for kind in maker.kinds {
+        if matches!(kind.role, Role::Gate { .. }) && crate::webhooks::KNOWN.contains(&kind.name) {
+            entry["properties"][kind.name] = maker.settings(*kind);
+        }
+    }
+    if let Some(receive) = maker.kind("receive") {
+        let settings = maker.of(receive.schema);
+        entry["properties"]["response"] = settings["properties"]["response"].clone();
+    }
+    entry["required"] = json!(["module"]);
+    closed(entry)
+}
+
+fn channel(maker: &mut Maker<'_>) -> Value {
+    let mut channel = maker.of(|generator| Channel::json_schema(generator));
+    let limits = maker.of(|generator| Limits::json_schema(generator));
+    for (key, limit) in limits["properties"].as_object().into_iter().flatten() {
+        channel["properties"][key] = limit.clone();
+    }
+    closed(channel)
+}
+
+pub(super) fn connector(maker: &mut Maker<'_>) -> Value {
+    let mut root = maker.of(|generator| Connector::json_schema(generator));
+    let destination = maker.definition("destination", destination);
+    root["properties"]["routes"] = json!({
+        "description": "Where webhooks go, by channel.",
+        "type": "object",
+        "additionalProperties": destination,
+        "patternProperties": { "^_": {} },
+    });
+    let mut routed = maker.of(|generator| Routed::json_schema(generator));
+    routed["properties"]["destination"] =
+        json!({ "description": "Where the channel's webhooks go.", "allOf": [destination] });
+    routed["required"] = json!(["destination"]);
+    root["properties"]["channels"] = json!({
+        "description": "Channels with a token and a destination each, instead of `routes`.",
+        "type": "object",
+        "additionalProperties": routed,
+        "patternProperties": { "^_": {} },
+    });
+    root["properties"]["connections"] = connections(maker);
+    if let Some(subscribe) = maker.kind("subscribe") {
+        let settings = maker.of(subscribe.schema);
+        for key in crate::connector::SHARED {
+            root["properties"][key] = settings["properties"][key].clone();
+        }
+    }
+    root
+}
+
+/// A destination: a URL, or a module with its settings.
+fn destination(maker: &mut Maker<'_>) -> Value {
+    let mut route = maker.of(|generator| Route::json_schema(generator));
+    let kinds: Vec<_> = maker.kinds.iter().filter(|kind| kind.role == Role::Destination).copied().collect();
+    let choices: Vec<Choice> = kinds.into_iter().flat_map(|kind| Choice::of(kind, maker)).collect();
+    offer(&mut route, &choices, "What delivers the webhooks.");
+    if let Some(retry) = maker.kind("retry") {
+        let settings = maker.settings(retry);
+        route["properties"]["retry"] = json!({ "description": "What happens when the destination does not take a webhook.", "allOf": [settings] });
+    }
+    route["required"] = json!(["module"]);
+    let url = json!({
+        "description": "A URL instead of a module: `http://…`, `https://…` or `log:`.",
+        "type": "string",
+    });
+    json!({ "anyOf": [closed(route), url] })
+}
+
+pub(super) fn connections(_: &mut Maker<'_>) -> Value {
+    json!({
+        "description": "Settings that several destinations share, by name.",
+        "type": "object",
+        "additionalProperties": {
+            "description": "The settings of one connection: those of the modules that name it.",
+            "type": "object",
+            "properties": {
+                "type": { "description": "What the connection is for. It is for people.", "type": "string" },
+            },
+        },
+        "patternProperties": { "^_": {} },
+    })
+}
+
+pub(super) fn graph(maker: &mut Maker<'_>) -> Value {
+    let stage = maker.definition("stage", stage);
+    json!({
+        "description": "A graph of stages, for either end. `webhook-connect plan FILE --format json` prints one.",
+        "type": "object",
+        "properties": {
+            "stages": {
+                "description": "The stages, by name.",
+                "type": "object",
+                "additionalProperties": stage,
+                "patternProperties": { "^_": {} },
+            },
+        },
+        "required": ["stages"],
+        "additionalProperties": false,
+    })
+}
+
+fn stage(maker: &mut Maker<'_>) -> Value {
+    let mut stage = maker.of(|generator| Stage::json_schema(generator));
+    let kinds = maker.kinds.to_vec();
+    let choices: Vec<Choice> = kinds.into_iter().flat_map(|kind| Choice::of(kind, maker)).collect();
+    offer(&mut stage, &choices, "What the stage is.");
+    stage["required"] = json!(["module"]);
+    closed(stage)
+}
+
+/// Allows no other keys, and sorts `properties` before what depends on them.
+fn closed(mut schema: Value) -> Value {
+    schema["additionalProperties"] = Value::Bool(false);
+    let rules =
+        schema.as_object_mut().and_then(|members: &mut Map<String, Value>| members.shift_remove("allOf"));
+    if let Some(rules) = rules {
+        schema["allOf"] = rules;
+    }
+    schema
+}
