@@ -17,6 +17,8 @@ pub fn kinds() -> Vec<Kind> {
         Kind::gate::<gate::well_formed::WellFormed>(),
         Kind::stage::<buffer::embedded::Settings>(),
         Kind::stage::<buffer::memory::Settings>(),
+        Kind::stage::<flow::by_webhook::ByWebhook>(),
+        Kind::stage::<flow::chain::Chain>(),
         Kind::stage::<flow::retry::Retry>(),
         Kind::destination::<sink::http_webhook::HttpWebhook>(),
         Kind::destination::<sink::log::Log>(),

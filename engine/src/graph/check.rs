@@ -18,8 +18,9 @@ pub fn check(drafts: Vec<Draft>, kinds: &[Kind], faults: &mut Faults) -> Option<
     let wires = Wires::new(&drafts, &found, faults);
     let mut blueprints = Vec::with_capacity(drafts.len());
     for (at, (draft, kind)) in drafts.iter().zip(&found).enumerate() {
-        blueprints.push(kind.and_then(|kind| (kind.parse)(&draft.settings, faults)));
-        wires.check(at, &drafts, faults);
+        let blueprint = kind.and_then(|kind| (kind.parse)(&draft.settings, faults));
+        wires.check(at, blueprint.as_ref().map(links), &drafts, faults);
+        blueprints.push(blueprint);
     }
     let roles: Vec<Kind> = found.into_iter().flatten().copied().collect();
     let blueprints: Vec<Blueprint> = blueprints.into_iter().flatten().collect();
@@ -39,6 +40,14 @@ fn find<'k>(draft: &Draft, kinds: &'k [Kind], faults: &mut Faults) -> Option<&'k
     found
 }
 
+/// Returns how many numbered ports a stage has.
+fn links(blueprint: &Blueprint) -> u16 {
+    match blueprint {
+        Blueprint::Gate(_) => 0,
+        Blueprint::Stage(build) => build.links(),
+    }
+}
+
 /// Sorts sound stages into pipelines and fuses gates into the sources they follow.
 fn plans(drafts: Vec<Draft>, kinds: &[Kind], blueprints: Vec<Blueprint>, wires: &Wires) -> Vec<Plan> {
     let pipelines = wires.pipelines();
@@ -48,12 +57,15 @@ fn plans(drafts: Vec<Draft>, kinds: &[Kind], blueprints: Vec<Blueprint>, wires: 
     for (at, build) in builds {
         let (passed, out) = follow(at, wires, &gates);
         let place = |at: Option<usize>| at.and_then(|at| places[at]);
+        let numbers = 1..=build.links();
+        let links = numbers.filter_map(|number| place(taker(at, Port::Link(number), wires))).collect();
         let stage = Planned {
             name: drafts[at].name.as_str().into(),
             role: kinds[at].role,
             build,
             gates: passed,
             out: place(out),
+            links,
             exhausted: place(taker(at, Port::Exhausted, wires)),
         };
         plans.entry(pipelines[at]).or_default().stages.push(stage);

@@ -1,5 +1,7 @@
 //! What every format desugars to: stages by name, with settings as they were read.
 
+use std::fmt;
+
 use crate::config::{Node, Pointer};
 
 /// A stage as a document describes or implies it.
@@ -33,6 +35,8 @@ pub enum Port {
     Out,
     /// What a flow stage gives up.
     Exhausted,
+    /// One of several ways on, the first is 1. Written `NAME.1`, `NAME.2`, ...
+    Link(u16),
 }
 
 impl From {
@@ -40,5 +44,29 @@ impl From {
     #[must_use]
     pub fn out(stage: impl Into<String>) -> Self {
         Self { stage: stage.into(), port: Port::Out }
+    }
+
+    /// Names the numbered way out of `stage`.
+    #[must_use]
+    pub fn link(stage: impl Into<String>, number: u16) -> Self {
+        Self { stage: stage.into(), port: Port::Link(number) }
+    }
+
+    /// Names what `stage` gives up.
+    #[must_use]
+    pub fn exhausted(stage: impl Into<String>) -> Self {
+        Self { stage: stage.into(), port: Port::Exhausted }
+    }
+}
+
+impl fmt::Display for From {
+    /// Writes it as the explicit format does: `NAME`, `NAME.exhausted` or `NAME.1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.stage)?;
+        match self.port {
+            Port::Out => Ok(()),
+            Port::Exhausted => f.write_str(".exhausted"),
+            Port::Link(number) => write!(f, ".{number}"),
+        }
     }
 }
