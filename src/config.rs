@@ -68,6 +68,21 @@ impl File {
         self.root.clone()
     }
 
+    /// Returns the file that the text at `key` names, relative to the folder this one stands in.
+    pub(crate) fn named(&self, key: &str) -> Option<PathBuf> {
+        let name = self.root.as_ref()?.get(key)?;
+        name.text().map(|name| self.folder().join(name))
+    }
+
+    /// Puts what another file says in the place of its name at `key`.
+    pub(crate) fn include(&mut self, key: &str, other: &Self) {
+        if let (Some(root), Some(included)) = (&self.root, &other.root) {
+            let mut value = root.value().clone();
+            value[key] = included.value().clone();
+            self.root = Some(Node::new(value, root.at().clone()));
+        }
+    }
+
     /// Returns the folder it stands in.
     pub(crate) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))

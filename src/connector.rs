@@ -68,7 +68,7 @@ async fn serve_status(
 
 /// Reads all files and checks everything that can be checked without opening anything.
 fn read(options: &cli::Connector, kinds: &Arc<[Kind]>) -> Result<(Vec<Plan>, Vec<File>), Failure> {
-    let (mut file, connections, drafts) = match (&options.config, &options.channel, &options.destination) {
+    let (mut file, others, drafts) = match (&options.config, &options.channel, &options.destination) {
         (Some(path), ..) => read_file(path, options.connections.as_deref())?,
         (None, Some(channel), Some(destination)) => {
             let mut file = File::command_line();
@@ -76,7 +76,7 @@ fn read(options: &cli::Connector, kinds: &Arc<[Kind]>) -> Result<(Vec<Plan>, Vec
             let url = options.cloud_url.as_ref().ok_or_else(|| missing("CLOUD_URL or --cloud-url"))?;
             let token = options.token.as_ref().ok_or_else(|| missing("CONNECTOR_TOKEN or --token"))?;
             let drafts = schemas::connector::one_channel(channel, destination, url, token, &mut file.faults);
-            (file, None, drafts)
+            (file, Vec::new(), drafts)
         }
         (None, ..) => {
             let help = "say what to connect: --config connector.json, or --channel NAME --destination URL";
@@ -84,20 +84,26 @@ fn read(options: &cli::Connector, kinds: &Arc<[Kind]>) -> Result<(Vec<Plan>, Vec
         }
     };
     let plans = plan(drafts, kinds, &mut file);
-    let files: Vec<File> = [file].into_iter().chain(connections).collect();
+    let files: Vec<File> = [file].into_iter().chain(others).collect();
     refuse_faults(&files.iter().collect::<Vec<_>>())?;
     Ok((plans, files))
 }
 
-type Read = (File, Option<File>, Vec<engine::graph::draft::Draft>);
+type Read = (File, Vec<File>, Vec<engine::graph::draft::Draft>);
 
+/// Reads a file and those that it names, or that lie beside it.
 fn read_file(path: &Path, connections: Option<&Path>) -> Result<Read, Failure> {
     let mut file = File::read(path)?;
-    let mut connections = File::read_beside(connections, path, "connections.json")?;
+    let named = connections.map(Path::to_owned).or_else(|| file.named("connections_config"));
+    let mut connections = File::read_beside(named.as_deref(), path, "connections.json")?;
+    let webhooks = file.named("webhooks_config").map(|path| File::read(&path)).transpose()?;
+    if let Some(webhooks) = &webhooks {
+        file.include("webhooks_config", webhooks);
+    }
     let named = match &mut connections {
         Some(connections) => Connections::read(connections.root().as_ref(), &mut connections.faults),
         None => Connections::read(None, &mut file.faults),
     };
     let drafts = file.root().map(|root| schemas::connector::read(&root, &named, &mut file.faults));
-    Ok((file, connections, drafts.unwrap_or_default()))
+    Ok((file, connections.into_iter().chain(webhooks).collect(), drafts.unwrap_or_default()))
 }

@@ -1,18 +1,20 @@
 //! `connector.json`: which channels a connector takes and where their webhooks go.
 //!
-//! Two shapes: `cloud` with `routes`, and `channels` with a token and a destination each. Each channel becomes a source, a
-//! retry and a destination.
+//! Three shapes: `cloud` with `routes`; `channels` with a token and a destination each; and the flat one of the Python
+//! connector. Each channel becomes a source and what its route describes.
 
 use engine::config::{Faults, Node, Pointer, suggest};
 use engine::graph::draft::{Draft, From};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::connections::Connections;
+use crate::flat::{self, MODES};
+use crate::route::{Routes, Spot, WINDOW};
 use crate::unavailable;
 use crate::webhooks::check_name;
 
-/// What may stand at the top of either shape.
-const KNOWN: [&str; 9] = [
+/// What may stand at the top of every shape.
+const KNOWN: [&str; 24] = [
     "cloud",
     "routes",
     "channels",
@@ -22,31 +24,57 @@ const KNOWN: [&str; 9] = [
     "max_in_flight_bytes",
     "reconnect",
     "cloud_url",
-];
-
-/// What may stand at the top in other versions.
-const LATER: [&str; 11] = [
-    "protocol",
     "channel",
     "token",
     "default_target",
     "targets",
     "webhooks_config",
     "connections_config",
+    "reconnect_delay",
+    "max_reconnect_delay",
+    "reconnect_backoff_multiplier",
+    "heartbeat_timeout",
+    "connection_timeout",
+    "max_concurrent_requests",
+    "ack_timeout",
+    "log_level",
+    "log_format",
+];
+
+/// What may stand at the top in other versions.
+const LATER: [&str; 12] = [
+    "protocol",
     "tap",
     "tls",
     "ca_cert",
     "proxy",
+    "verify_ssl",
+    "ca_cert_path",
+    "client_cert_path",
+    "client_key_path",
+    "etcd_host",
+    "etcd_port",
+    "etcd_prefix",
 ];
 
 /// The settings at the top that every channel's source takes over.
 const SHARED: [&str; 4] = ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect"];
 
-/// What a route may hold.
-const ROUTE: [&str; 5] = ["module", "connection", "module-config", "retry", "token"];
+/// Where a channel's webhooks go.
+#[derive(Clone, Copy)]
+enum Behind<'a> {
+    /// To this route; the other object may hold its `retry` and `dead_letter`.
+    Route(&'a Node, Option<&'a Node>),
+    /// Where the flat shape says.
+    Flat,
+}
 
-/// What a route may hold in other versions.
-const ROUTE_LATER: [&str; 5] = ["chain", "chain-config", "dead_letter", "by_webhook", "credential_cleanup"];
+/// What all channels of one document share.
+struct Document<'a> {
+    connections: &'a Connections,
+    drafts: &'a mut Vec<Draft>,
+    faults: &'a mut Faults,
+}
 
 /// Where a channel's webhooks come from.
 struct Origin {
@@ -63,10 +91,13 @@ pub fn read(root: &Node, connections: &Connections, faults: &mut Faults) -> Vec<
         return Vec::new();
     }
     unavailable::check(root, &KNOWN, &LATER, faults);
+    flat::warn_of_no_effect(root, faults);
     let inline = root.get("connections").map(|inline| Connections::read(Some(&inline), faults));
     let connections = inline.as_ref().unwrap_or(connections);
     let mut drafts = Vec::new();
+    let is_flat = MODES.iter().any(|key| root.get(key).is_some()) || root.get("channel").is_some();
     match (root.get("channels"), root.get("routes")) {
+        (None, None) if is_flat => read_flat(root, connections, &mut drafts, faults),
         (Some(channels), None) => read_channels(root, &channels, connections, &mut drafts, faults),
         (None, Some(routes)) => read_routes(root, &routes, connections, &mut drafts, faults),
         (Some(_), Some(routes)) => {
@@ -97,7 +128,9 @@ pub fn one_channel(
     check_name("channel name", channel, &origin.at, faults);
     let route = Node::new(json!(destination), Pointer::root().child("destination"));
     let mut drafts = Vec::new();
-    push(&root, origin, &route, &Connections::read(None, faults), &mut drafts, faults);
+    let connections = Connections::read(None, faults);
+    let document = Document { connections: &connections, drafts: &mut drafts, faults };
+    push(&root, origin, Behind::Route(&route, None), document);
     drafts
 }
 
@@ -125,7 +158,7 @@ fn read_routes(
         };
         let (url, token) = (url.clone().unwrap_or_default(), token.unwrap_or_default());
         let origin = Origin { at: route.at().clone(), channel: channel.to_owned(), url, token };
-        push(root, origin, &route, connections, drafts, faults);
+        push(root, origin, Behind::Route(&route, None), Document { connections, drafts, faults });
     }
 }
 
@@ -163,7 +196,7 @@ fn read_channels(
     };
     for (channel, entry) in channels.members() {
         check_name("channel name", channel, entry.at(), faults);
-        unavailable::check(&entry, &["token", "destination", "retry"], &["tap", "dead_letter"], faults);
+        unavailable::check(&entry, &["token", "destination", "retry", "dead_letter"], &["tap"], faults);
         let token = entry.get("token").or_else(|| cloud.as_ref().and_then(|cloud| cloud.get("token")));
         let token = text_of(token, &entry.at().child("token"), "the channel's token", faults);
         let Some(destination) = entry.get("destination") else {
@@ -173,9 +206,25 @@ fn read_channels(
         if let Some(token) = token {
             let origin =
                 Origin { at: entry.at().clone(), channel: channel.to_owned(), url: url.clone(), token };
-            push(root, origin, &destination, connections, drafts, faults);
+            let behind = Behind::Route(&destination, Some(&entry));
+            push(root, origin, behind, Document { connections, drafts, faults });
         }
     }
+}
+
+/// The flat shape: one channel.
+fn read_flat(root: &Node, connections: &Connections, drafts: &mut Vec<Draft>, faults: &mut Faults) {
+    let mut text = |key, what| text_of(root.get(key), &root.at().child(key), what, faults);
+    let url = text("cloud_url", "the receiver's URL");
+    let token = text("token", "the channel's token");
+    let channel = text("channel", "the channel's name");
+    let channel = channel.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+    if !channel.is_empty() {
+        check_name("channel name", &channel, &root.at().child("channel"), faults);
+    }
+    let (url, token) = (url.unwrap_or_default(), token.unwrap_or_default());
+    let origin = Origin { at: root.at().clone(), channel, url, token };
+    push(root, origin, Behind::Flat, Document { connections, drafts, faults });
 }
 
 fn text_of_some(node: Option<Node>, faults: &mut Faults) -> Option<Value> {
@@ -197,16 +246,8 @@ fn text_of(node: Option<Node>, missing_at: &Pointer, what: &str, faults: &mut Fa
     }
 }
 
-/// Adds the source, the retry and the destination of one channel.
-fn push(
-    root: &Node,
-    origin: Origin,
-    route: &Node,
-    connections: &Connections,
-    drafts: &mut Vec<Draft>,
-    faults: &mut Faults,
-) {
-    let Some((module, settings)) = destination(route, connections, faults) else { return };
+/// Adds the source of one channel and everything behind it.
+fn push(root: &Node, origin: Origin, behind: Behind<'_>, document: Document<'_>) {
     let Origin { at, channel, url, token } = origin;
     let mut source = json!({ "url": url, "channel": channel, "token": token });
     for key in SHARED {
@@ -214,77 +255,22 @@ fn push(
             source[key] = shared.value().clone();
         }
     }
-    let retry = retry(root, route);
-    let (source_name, retry_name) = (format!("{channel}.subscribe"), format!("{channel}.retry"));
-    let last = format!("{channel}.{module}");
-    let route_at = route.at().clone();
-    drafts.extend([
-        Draft {
-            name: source_name.clone(),
-            module: "subscribe".to_owned(),
-            settings: Node::new(source, at.clone()),
-            at: at.clone(),
-            from: Vec::new(),
-        },
-        Draft {
-            name: retry_name.clone(),
-            module: "retry".to_owned(),
-            settings: retry,
-            at,
-            from: vec![From::out(source_name)],
-        },
-        Draft { name: last, module, settings, at: route_at, from: vec![From::out(retry_name)] },
-    ]);
-}
-
-/// Returns the settings of the retry, which knows the window that it may hold a part of.
-fn retry(root: &Node, route: &Node) -> Node {
-    let own = route.get("retry").unwrap_or_else(|| Node::new(json!({}), route.at().child("retry")));
-    let mut settings = own.value().clone();
-    for key in ["max_in_flight", "max_in_flight_bytes"] {
-        if let (Some(shared), Some(members)) = (root.get(key), settings.as_object_mut()) {
-            members.entry(key).or_insert_with(|| shared.value().clone());
-        }
-    }
-    Node::new(settings, own.at().clone())
-}
-
-/// Reads a destination: an object with `module`, or a URL.
-fn destination(route: &Node, connections: &Connections, faults: &mut Faults) -> Option<(String, Node)> {
-    if let Some(url) = route.text() {
-        return from_url(url, route, faults);
-    }
-    if !route.is_object() {
-        faults.add(route.at(), "expected an object with `module`, or a URL", None);
-        return None;
-    }
-    unavailable::check(route, &ROUTE, &ROUTE_LATER, faults);
-    let Some(module) = route.get("module") else {
-        if route.get("chain").is_none() {
-            faults.add(route.at(), "`module` is missing", None);
-        }
-        return None;
-    };
-    let Some(name) = module.text() else {
-        faults.add(module.at(), "expected the name of a module", None);
-        return None;
-    };
-    let config = route
-        .get("module-config")
-        .unwrap_or_else(|| Node::new(Value::Object(Map::new()), route.at().child("module-config")));
-    let settings = connections.apply(route.get("connection").as_ref(), &config, faults)?;
-    Some((name.to_owned(), settings))
-}
-
-fn from_url(url: &str, at: &Node, faults: &mut Faults) -> Option<(String, Node)> {
-    let implied = |settings| Node::new(settings, at.at().clone());
-    match url.split_once(':') {
-        Some(("http" | "https", _)) => Some(("http_webhook".to_owned(), implied(json!({ "url": url })))),
-        Some(("log", "")) => Some(("log".to_owned(), implied(json!({})))),
-        Some(_) | None => {
-            let help = "this version has `http://…`, `https://…` and `log:`".to_owned();
-            faults.add(at.at(), "no destination has a URL like this", Some(help));
-            None
-        }
+    flat::rename(root, &mut source);
+    let Document { connections, drafts, faults } = document;
+    let in_window = |key: &str| Some((key.to_owned(), source.get(key)?.clone()));
+    let window = WINDOW.into_iter().filter_map(in_window).collect();
+    let name = format!("{channel}.subscribe");
+    drafts.push(Draft {
+        name: name.clone(),
+        module: "subscribe".to_owned(),
+        settings: Node::new(source, at.clone()),
+        at: at.clone(),
+        from: Vec::new(),
+    });
+    let mut routes = Routes { connections, window, drafts, faults };
+    let spot = Spot { name: &channel, from: From::out(name), at: &at };
+    match behind {
+        Behind::Route(route, beside) => routes.push(spot, route, beside, &["token"]),
+        Behind::Flat => routes.push_flat(spot, root),
     }
 }

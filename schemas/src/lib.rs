@@ -13,4 +13,10 @@ pub mod connections;
 
 pub mod wire;
 
+mod route;
+
+mod chain;
+
+mod flat;
+
 mod unavailable;

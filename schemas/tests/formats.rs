@@ -58,7 +58,7 @@ fn drafts(case: &Case, source: &str, faults: &mut Faults) -> Vec<Draft> {
 }
 
 fn describe(draft: &Draft) -> String {
-    let from: Vec<_> = draft.from.iter().map(|from| from.stage.as_str()).collect();
+    let from: Vec<_> = draft.from.iter().map(ToString::to_string).collect();
     let from = if from.is_empty() { String::new() } else { format!(" < {}", from.join(", ")) };
     format!("{}: {}{from}", draft.name, draft.module)
 }
