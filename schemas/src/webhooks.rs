@@ -15,11 +15,11 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-const KNOWN: [&str; 6] = ["data_type", "module", "module-config", "authorization", "hmac", "response"];
+const KNOWN: [&str; 7] =
+    ["data_type", "module", "module-config", "authorization", "basic_auth", "hmac", "response"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-const LATER: [&str; 19] = [
-    "basic_auth",
+const LATER: [&str; 18] = [
     "jwt",
     "header_auth",
     "query_auth",
@@ -120,7 +120,7 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     };
     push(last.clone(), "receive", implied(settings), Vec::new());
     let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in ["authorization", "hmac"] {
+    for auth in ["authorization", "basic_auth", "hmac"] {
         gates.extend(entry.get(auth).map(|settings| (auth, settings)));
     }
     if gates.is_empty() {
