@@ -9,6 +9,7 @@ use engine::graph::plan::Plan;
 use engine::kind::{Kind, Resources};
 use engine::meter::Meter;
 use engine::pipeline::{Opened, Pipelines, Surroundings};
+use schemas::connections::Connections;
 use schemas::receiver::{Flags, Receiver};
 use schemas::webhooks;
 use tokio::net::TcpListener;
@@ -63,11 +64,15 @@ fn read(options: &cli::Receiver, kinds: &Arc<[Kind]>) -> Result<(Receiver, Vec<P
     let root = own.root();
     let settings =
         schemas::receiver::read(root.as_ref(), &folder, &Environment, &flags(options), &mut own.faults);
-    let connections =
+    let mut connections =
         File::read_beside(options.connections.as_deref(), Path::new(&options.config), "connections.json")?;
+    let named = match &mut connections {
+        Some(file) => Connections::read(file.root().as_ref(), &mut file.faults),
+        None => Connections::read(None, &mut own.faults),
+    };
     let mut plans = Vec::new();
     if let (Some(settings), Some(root)) = (&settings, webhooks.root()) {
-        let drafts = webhooks::read(&root, settings, &mut webhooks.faults);
+        let drafts = webhooks::read(&root, settings, &named, &mut webhooks.faults);
         plans = plan(drafts, kinds, &mut webhooks);
     }
     let files: Vec<File> = [own, webhooks].into_iter().chain(connections).collect();

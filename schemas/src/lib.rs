@@ -19,4 +19,6 @@ mod chain;
 
 mod flat;
 
+mod direct;
+
 mod unavailable;

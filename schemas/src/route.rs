@@ -107,7 +107,8 @@ impl Routes<'_> {
         name
     }
 
-    fn push_one(&mut self, spot: Spot<'_>, route: &Node, beside: Option<&Node>) {
+    /// Adds a chain, or one destination.
+    pub(crate) fn push_one(&mut self, spot: Spot<'_>, route: &Node, beside: Option<&Node>) {
         if route.get("chain").is_some() {
             return self.push_chain(spot, route, beside);
         }

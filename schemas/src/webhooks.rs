@@ -1,7 +1,8 @@
 //! `webhooks.json`: which webhooks a receiver takes, how their senders prove themselves, where they go.
 //!
 //! One entry per webhook id. An entry becomes a source, its gates in order of cost, the buffer of its channel and the
-//! outlet of that channel; entries that name the same channel share both of these.
+//! outlet of that channel; entries that name the same channel share both of these. An entry whose `module` or `chain` names
+//! destinations is delivered by the receiver itself.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +12,34 @@ use engine::limits::Limits;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::connections::Connections;
+use crate::direct;
 use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-const KNOWN: [&str; 7] =
-    ["data_type", "module", "module-config", "authorization", "basic_auth", "hmac", "response"];
+const KNOWN: [&str; 14] = [
+    "data_type",
+    "module",
+    "module-config",
+    "authorization",
+    "basic_auth",
+    "hmac",
+    "response",
+    "connection",
+    "retry",
+    "dead_letter",
+    "chain",
+    "chain-config",
+    "topic",
+    "queue_name",
+];
+
+/// What an entry may hold that says how its webhooks are delivered, which a connector's own file says for its channels.
+const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-const LATER: [&str; 18] = [
+const LATER: [&str; 13] = [
     "jwt",
     "header_auth",
     "query_auth",
@@ -32,12 +52,7 @@ const LATER: [&str; 18] = [
     "rate_limit",
     "json_schema",
     "credential_cleanup",
-    "retry",
-    "chain",
-    "chain-config",
-    "dead_letter",
     "deduplicate",
-    "connection",
 ];
 
 /// The keys of `module-config` that are not limits.
@@ -66,13 +81,18 @@ struct Channel {
 }
 
 /// Desugars a `webhooks.json`. Every complaint is added to `faults`; what is returned is whole only when there is none.
-pub fn read(root: &Node, receiver: &Receiver, faults: &mut Faults) -> Vec<Draft> {
+pub fn read(root: &Node, receiver: &Receiver, connections: &Connections, faults: &mut Faults) -> Vec<Draft> {
     if !root.is_object() {
         faults.add(root.at(), "expected an object with one entry per webhook id", None);
     }
     let (mut drafts, mut channels) = (Vec::new(), BTreeMap::new());
     for (id, entry) in root.members() {
-        read_entry(id, &entry, receiver, &mut drafts, &mut channels, faults);
+        let Some(last) = read_entry(id, &entry, &mut drafts, faults) else { continue };
+        if is_direct(&entry) {
+            direct::push(id, &entry, last, receiver, connections, (&mut drafts, faults));
+        } else if let Some((name, channel)) = read_channel(id, &entry, receiver, faults) {
+            join(name, channel, last, &mut channels, faults);
+        }
     }
     for (name, channel) in channels {
         push_channel(&name, channel, receiver, &mut drafts);
@@ -80,16 +100,11 @@ pub fn read(root: &Node, receiver: &Receiver, faults: &mut Faults) -> Vec<Draft>
     drafts
 }
 
-fn read_entry(
-    id: &str,
-    entry: &Node,
-    receiver: &Receiver,
-    drafts: &mut Vec<Draft>,
-    channels: &mut BTreeMap<String, Channel>,
-    faults: &mut Faults,
-) {
+/// Reads how an entry's webhooks come in and returns the name of its last gate.
+fn read_entry(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Faults) -> Option<String> {
     if !entry.is_object() {
-        return faults.add(entry.at(), "expected an object", None);
+        faults.add(entry.at(), "expected an object", None);
+        return None;
     }
     check_name("webhook id", id, entry.at(), faults);
     if id == "default" {
@@ -99,10 +114,13 @@ fn read_entry(
         );
     }
     unavailable::check(entry, &KNOWN, &LATER, faults);
-    let last = push_source(id, entry, drafts, faults);
-    if let Some((name, channel)) = read_channel(id, entry, receiver, faults) {
-        join(name, channel, last, channels, faults);
-    }
+    Some(push_source(id, entry, drafts, faults))
+}
+
+/// Tells whether the receiver delivers the entry's webhooks itself.
+fn is_direct(entry: &Node) -> bool {
+    let module = entry.get("module");
+    entry.get("chain").is_some() || module.is_some_and(|module| module.text() != Some("webhook_connect"))
 }
 
 /// Adds the source and its gates, cheapest refusal first, and returns the name of the last.
@@ -161,21 +179,13 @@ fn read_channel(
     receiver: &Receiver,
     faults: &mut Faults,
 ) -> Option<(String, Channel)> {
-    match entry.get("module") {
-        Some(module) if module.text() == Some("webhook_connect") => {}
-        Some(module) => {
-            let named = module
-                .text()
-                .map_or("this module".to_owned(), |name| format!("module `{name}` in a receiver"));
-            unavailable::refuse(&module, &named, faults);
-            return None;
-        }
-        None if entry.get("chain").is_some() => return None,
-        None => {
-            let help = "`\"module\": \"webhook_connect\"` keeps its webhooks for a connector".to_owned();
-            faults.add(entry.at(), "`module` is missing", Some(help));
-            return None;
-        }
+    if entry.get("module").is_none() {
+        let help = "`\"module\": \"webhook_connect\"` keeps its webhooks for a connector".to_owned();
+        faults.add(entry.at(), "`module` is missing", Some(help));
+        return None;
+    }
+    for unused in OF_THE_CONNECTOR.iter().filter_map(|key| entry.get(key)) {
+        faults.warn(unused.at(), "not used here: the connector's file says how a channel is delivered");
     }
     let Some(config) = entry.get("module-config").filter(Node::is_object) else {
         faults.add(&entry.at().child("module-config"), "expected an object with `channel`", None);
@@ -248,20 +258,41 @@ fn new_like(channel: &Channel) -> Channel {
 fn push_channel(name: &str, channel: Channel, receiver: &Receiver, drafts: &mut Vec<Draft>) {
     let Channel { at, token, limits, from } = channel;
     let limits = serde_json::to_value(&limits).unwrap_or(Value::Null);
-    let (module, buffer) = match &receiver.buffer {
-        Buffer::Embedded(path) => {
-            ("embedded", json!({ "channel": name, "path": path.to_string_lossy(), "limits": limits }))
-        }
-        Buffer::Memory => ("memory", json!({ "channel": name, "limits": limits })),
-    };
     let outlet = json!({ "channel": name, "token": token.expose(), "limits": limits });
-    let buffer_name = format!("{name}.buffer");
-    let mut push = |name: String, module: &str, settings: Value, from: Vec<From>| {
-        let settings = Node::new(settings, at.clone());
-        drafts.push(Draft { name, module: module.to_owned(), settings, at: at.clone(), from });
+    let buffer = push_buffer(name, &at, &limits, receiver, from, drafts);
+    drafts.push(Draft {
+        name: name.to_owned(),
+        module: "webhook_connect".to_owned(),
+        settings: Node::new(outlet, at.clone()),
+        at,
+        from: vec![From::out(buffer)],
+    });
+}
+
+/// Adds the buffer of a channel and returns its name.
+pub(crate) fn push_buffer(
+    channel: &str,
+    at: &Pointer,
+    limits: &Value,
+    receiver: &Receiver,
+    from: Vec<From>,
+    drafts: &mut Vec<Draft>,
+) -> String {
+    let (module, settings) = match &receiver.buffer {
+        Buffer::Embedded(path) => {
+            ("embedded", json!({ "channel": channel, "path": path.to_string_lossy(), "limits": limits }))
+        }
+        Buffer::Memory => ("memory", json!({ "channel": channel, "limits": limits })),
     };
-    push(buffer_name.clone(), module, buffer, from);
-    push(name.to_owned(), "webhook_connect", outlet, vec![From::out(buffer_name)]);
+    let name = format!("{channel}.buffer");
+    drafts.push(Draft {
+        name: name.clone(),
+        module: module.to_owned(),
+        settings: Node::new(settings, at.clone()),
+        at: at.clone(),
+        from,
+    });
+    name
 }
 
 /// Complains about names that cannot stand in a URL and a log line as they are.

@@ -47,7 +47,8 @@ fn drafts(case: &Case, source: &str, faults: &mut Faults) -> Vec<Draft> {
         Format::Webhooks => {
             let settings =
                 read_receiver(&case.receiver, &mut Faults::default()).expect("a case's receiver is sound");
-            webhooks::read(&document.root, &settings, faults)
+            let connections = Connections::read(None, faults);
+            webhooks::read(&document.root, &settings, &connections, faults)
         }
         Format::Receiver => {
             read_receiver(document.root.value(), faults);
