@@ -56,6 +56,16 @@ fn check(options: &cli::Check) -> Vec<Checked> {
         };
         let nothing = Connections::read(None, &mut Faults::default());
         let connections = shared.as_ref().or(own.as_ref()).unwrap_or(&nothing);
+        match load::include_webhooks(&mut checked.file, kind, variables) {
+            Ok(webhooks) => {
+                beside_files.extend(webhooks.map(|file| Checked { file, kind: Some(DocumentKind::Webhooks) }))
+            }
+            Err(failure) => {
+                let at = Pointer::root().child("webhooks_config");
+                checked.file.faults.add(&at, failure.text(), None);
+                continue;
+            }
+        }
         check_one(
             &mut checked.file,
             kind,
@@ -136,7 +146,8 @@ fn read_connections_beside(
     if !matches!(kind, DocumentKind::Connector | DocumentKind::Webhooks | DocumentKind::Graph) {
         return None;
     }
-    let path = file.path.with_file_name("connections.json");
+    let named = load::named_connections(file, kind);
+    let path = named.unwrap_or_else(|| file.path.with_file_name("connections.json"));
     if let Some(known) = read.iter().find(|known| known.file.path == path) {
         return Some(Connections::read(known.file.root().as_ref(), &mut Faults::default()));
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use engine::config::{Document, Environment, Fault, Faults, Node, Variables};
+use engine::config::{Document, Environment, Fault, Faults, Node, Variables, is_open};
 use tracing::warn;
 
 use crate::failure::Failure;
@@ -77,6 +77,21 @@ impl File {
     /// Returns the whole tree; none when the text is not JSON.
     pub(crate) fn root(&self) -> Option<Node> {
         self.root.clone()
+    }
+
+    /// Returns the file that the text at `key` names, relative to the folder this one stands in.
+    pub(crate) fn names(&self, key: &str) -> Option<PathBuf> {
+        let name = self.root.as_ref()?.get(key)?;
+        name.text().filter(|name| !is_open(name)).map(|name| self.folder().join(name))
+    }
+
+    /// Puts what another file says in the place of its name at `key`.
+    pub(crate) fn include(&mut self, key: &str, other: &Self) {
+        if let (Some(root), Some(included)) = (&self.root, &other.root) {
+            let mut value = root.value().clone();
+            value[key] = included.value().clone();
+            self.root = Some(Node::new(value, root.at().clone()));
+        }
     }
 
     /// Returns the folder it stands in.

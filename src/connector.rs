@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::config::{Environment, Lookup, Node, Pointer};
+use engine::config::{Environment, Lookup, Node, Pointer, Variables};
 use engine::graph::plan::Plan;
 use engine::kind::{Kind, Resources};
 use engine::meter::Meter;
@@ -116,15 +116,17 @@ fn read_file(
     kinds: &[Kind],
 ) -> Result<(Vec<Plan>, Vec<File>), Failure> {
     let mut file = File::read(path)?;
-    let mut connections = File::read_beside(options.connections.as_deref(), path, "connections.json")?;
-    let named = load::connections(connections.as_mut());
     let kind = load::kind_for(&mut file, DocumentKind::Connector);
+    let named = options.connections.clone().or_else(|| load::named_connections(&file, kind));
+    let mut connections = File::read_beside(named.as_deref(), path, "connections.json")?;
+    let named = load::connections(connections.as_mut());
+    let webhooks = load::include_webhooks(&mut file, kind, Variables::Known(&Environment))?;
     if kind == DocumentKind::Connector {
         file.root = file.root.map(|root| schemas::connector::overlay(&root, &Environment, &flags(options)));
     }
     let drafts = load::drafts(&mut file, kind, &Beside { receiver: None, connections: &named });
     let plans = load::plans(&mut file, kind, drafts, kinds);
-    let files: Vec<File> = [file].into_iter().chain(connections).collect();
+    let files: Vec<File> = [file].into_iter().chain(connections).chain(webhooks).collect();
     refuse_faults(&files.iter().collect::<Vec<_>>())?;
     Ok((plans, files))
 }

@@ -1,7 +1,9 @@
 //! From files to checked graphs, without opening anything: what the receiver and the connector do at start, and what
 //! `check` and `plan` do instead of starting.
 
-use engine::config::Faults;
+use std::path::PathBuf;
+
+use engine::config::{Faults, Variables};
 use engine::graph::check::{check_knowing, check_settings};
 use engine::graph::draft::Draft;
 use engine::graph::plan::Plan;
@@ -12,6 +14,7 @@ use schemas::receiver::Receiver;
 use schemas::{connector, graph, modules, webhooks};
 
 use crate::config::File;
+use crate::failure::Failure;
 
 /// Returns every kind of stage of a receiver.
 pub(crate) fn receiver_kinds() -> Vec<Kind> {
@@ -50,8 +53,12 @@ pub(crate) fn drafts(file: &mut File, kind: DocumentKind, beside: &Beside<'_>) -
     let Some(root) = file.root() else { return Vec::new() };
     let mut faults = Faults::default();
     let drafts = match (kind, beside.receiver) {
-        (DocumentKind::Webhooks, Some(receiver)) => webhooks::read(&root, receiver, &mut faults),
-        (DocumentKind::Webhooks, None) => webhooks::read(&root, &Receiver::stand_in(), &mut faults),
+        (DocumentKind::Webhooks, Some(receiver)) => {
+            webhooks::read(&root, receiver, beside.connections, &mut faults)
+        }
+        (DocumentKind::Webhooks, None) => {
+            webhooks::read(&root, &Receiver::stand_in(), beside.connections, &mut faults)
+        }
         (DocumentKind::Connector, _) => connector::read(&root, beside.connections, &mut faults),
         (DocumentKind::Graph, _) => graph::read(&root, beside.connections, &mut faults),
         (DocumentKind::Receiver | DocumentKind::Connections, _) => Vec::new(),
@@ -83,6 +90,28 @@ pub(crate) fn connections(file: Option<&mut File>) -> Connections {
         Some(file) => Connections::read(file.root().as_ref(), &mut file.faults),
         None => Connections::read(None, &mut Faults::default()),
     }
+}
+
+/// Puts the entries of the webhooks file that a connector's file names in the place of its name, and returns that file.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn include_webhooks(
+    file: &mut File,
+    kind: DocumentKind,
+    variables: Variables<'_>,
+) -> Result<Option<File>, Failure> {
+    let named = file.names("webhooks_config").filter(|_| kind == DocumentKind::Connector);
+    let webhooks = named.map(|path| File::read_with(&path, variables)).transpose()?;
+    if let Some(webhooks) = &webhooks {
+        file.include("webhooks_config", webhooks);
+    }
+    Ok(webhooks)
+}
+
+/// Returns the file of connections that a connector's file names.
+pub(crate) fn named_connections(file: &File, kind: DocumentKind) -> Option<PathBuf> {
+    file.names("connections_config").filter(|_| kind == DocumentKind::Connector)
 }
 
 /// Returns which of the two kinds that an end runs this file is; another kind is a fault.

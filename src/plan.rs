@@ -4,7 +4,7 @@
 //! as `***`, and a graph that holds this is refused when it is run.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine::config::{Environment, Faults, Lookup, Node, Variables, left_open};
 use engine::graph::draft::{Draft, Port};
@@ -83,7 +83,9 @@ fn read_with(options: &cli::Plan, variables: Variables<'_>) -> Result<Reading, F
         return Ok(Reading { file, others: Vec::new(), kind, drafts: Vec::new() });
     };
     let mut others = Vec::new();
-    let connections = read_connections(options, variables, &mut others)?;
+    let named = options.connections.clone().or_else(|| load::named_connections(&file, kind));
+    let connections = read_connections(named, options, variables, &mut others)?;
+    others.extend(load::include_webhooks(&mut file, kind, variables)?);
     let receiver = match kind {
         DocumentKind::Webhooks => read_receiver(options.receiver_config.as_deref(), &mut others)?,
         DocumentKind::Receiver
@@ -101,12 +103,13 @@ fn read_with(options: &cli::Plan, variables: Variables<'_>) -> Result<Reading, F
 }
 
 fn read_connections(
+    named: Option<PathBuf>,
     options: &cli::Plan,
     variables: Variables<'_>,
     others: &mut Vec<File>,
 ) -> Result<Connections, Failure> {
     let beside = options.file.with_file_name("connections.json");
-    let path = options.connections.clone().or_else(|| beside.is_file().then_some(beside));
+    let path = named.or_else(|| beside.is_file().then_some(beside));
     let Some(path) = path else { return Ok(Connections::read(None, &mut Faults::default())) };
     let mut file = File::read_with(&path, variables)?;
     let connections = load::connections(Some(&mut file));

@@ -1,10 +1,11 @@
 //! The receiver: webhooks in by HTTP, webhooks out to connectors by WebSocket.
 //!
 //! Reading order: `receive` takes a request in and answers it by its acknowledgement; `channel` is what connectors
-//! subscribe to; `session` speaks to one of them; `listener` owns the port and joins them through `router`.
+//! subscribe to, `direct` what this process delivers itself; `session` speaks to one of them; `listener` owns the port and joins them through `router`.
 
 mod answer;
 mod channel;
+mod direct;
 mod linger;
 mod listener;
 mod metrics;
@@ -24,6 +25,10 @@ pub use listener::{Settings, serve};
 
 /// Returns the kinds of stage this crate has.
 #[must_use]
-pub fn kinds() -> [Kind; 2] {
-    [Kind::stage::<receive::Receive>(), Kind::stage::<channel::WebhookConnect>()]
+pub fn kinds() -> [Kind; 3] {
+    [
+        Kind::stage::<receive::Receive>(),
+        Kind::stage::<channel::WebhookConnect>(),
+        Kind::stage::<direct::Direct>(),
+    ]
 }

@@ -9,7 +9,7 @@
 //! }}
 //! ```
 //!
-//! `from` is the name of a stage, or the name, a dot and a port, or a list of these. Every other format desugars to this one.
+//! `from` is the name of a stage, or the name, a dot and a port (`exhausted`, or the number of a link), or a list of these. Every other format desugars to this one.
 
 use engine::config::{Faults, Node, as_written, suggest};
 use engine::graph::draft::{Draft, From, Port, UnknownPort};
@@ -155,20 +155,13 @@ fn stage(draft: &Draft) -> Value {
     if settings != json!({}) {
         stage.insert("module-config".to_owned(), settings);
     }
-    let mut ends: Vec<Value> = draft.from.iter().map(|from| json!(end(from))).collect();
+    let mut ends: Vec<Value> = draft.from.iter().map(|from| json!(from.to_string())).collect();
     match ends.len() {
         0 => {}
         1 => drop(stage.insert("from".to_owned(), ends.remove(0))),
         _ => drop(stage.insert("from".to_owned(), Value::Array(ends))),
     }
     Value::Object(stage)
-}
-
-/// Writes one end of an edge, as `from` has it.
-#[must_use]
-pub fn end(from: &From) -> String {
-    let From { stage, port } = from;
-    if *port == Port::Out { stage.clone() } else { format!("{stage}.{port}") }
 }
 
 /// Returns the value with its open texts as they are written.

@@ -23,6 +23,14 @@ pub mod publish;
 
 pub mod wire;
 
+mod route;
+
+mod chain;
+
+mod flat;
+
+mod direct;
+
 mod hide;
 
 mod unavailable;

@@ -2,8 +2,6 @@
 
 use engine::graph::draft::{Draft, Port};
 
-use crate::graph::end;
-
 /// Writes one block per pipeline: each stage with its module, what it takes from, and its settings.
 #[must_use]
 pub fn text(drafts: &[Draft]) -> String {
@@ -11,7 +9,7 @@ pub fn text(drafts: &[Draft]) -> String {
     let modules = drafts.iter().map(|draft| draft.module.len()).max().unwrap_or(0);
     let mut blocks: Vec<(usize, String)> = Vec::new();
     for (draft, pipeline) in drafts.iter().zip(pipelines(drafts)) {
-        let from: Vec<_> = draft.from.iter().map(end).collect();
+        let from: Vec<_> = draft.from.iter().map(ToString::to_string).collect();
         let from = if from.is_empty() { String::new() } else { format!("from {}", from.join(", ")) };
         let line = format!("{:names$}  {:modules$}  {from}", draft.name, draft.module);
         let mut stage = format!("{}\n", line.trim_end());

@@ -5,6 +5,7 @@
 
 mod formats;
 mod modules;
+mod routes;
 mod variable;
 
 use engine::kind::Kind;

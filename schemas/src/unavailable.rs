@@ -1,4 +1,4 @@
-//! Keys that are part of a format and not of this version: refused, never ignored.
+//! Keys that are part of a format and not of this version: refused, never ignored. And keys that nobody knows.
 
 use engine::config::{Faults, Node, suggest};
 
@@ -20,6 +20,16 @@ pub(crate) fn check(node: &Node, known: &[&str], later: &[&str], faults: &mut Fa
             let near = near.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
             faults.warn(member.at(), format!("unknown key `{key}` is ignored{near}"));
         }
+    }
+}
+
+/// Complains about members of `node` that nobody knows.
+pub(crate) fn refuse_unknown(node: &Node, known: &[&str], faults: &mut Faults) {
+    for (key, member) in node.members().filter(|(key, _)| !known.contains(key)) {
+        let near = suggest(key, known.iter().copied());
+        let all = known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        let help = near.map(|name| format!("did you mean `{name}`?"));
+        faults.add(member.at(), format!("unknown key `{key}`, expected one of {all}"), help);
     }
 }
 

@@ -47,7 +47,8 @@ fn drafts(case: &Case, source: &str, faults: &mut Faults) -> Vec<Draft> {
         Format::Webhooks => {
             let settings =
                 read_receiver(&case.receiver, &mut Faults::default()).expect("a case's receiver is sound");
-            webhooks::read(&document.root, &settings, faults)
+            let connections = Connections::read(None, faults);
+            webhooks::read(&document.root, &settings, &connections, faults)
         }
         Format::Receiver => {
             read_receiver(document.root.value(), faults);
@@ -58,7 +59,7 @@ fn drafts(case: &Case, source: &str, faults: &mut Faults) -> Vec<Draft> {
 }
 
 fn describe(draft: &Draft) -> String {
-    let from: Vec<_> = draft.from.iter().map(|from| from.stage.as_str()).collect();
+    let from: Vec<_> = draft.from.iter().map(ToString::to_string).collect();
     let from = if from.is_empty() { String::new() } else { format!(" < {}", from.join(", ")) };
     format!("{}: {}{from}", draft.name, draft.module)
 }

@@ -1,7 +1,7 @@
 //! One place of a document: a value and where it stands.
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::decode::{Complaint, Decoder};
 use super::open::{is_open_value, left_open};
@@ -12,8 +12,8 @@ use super::{Faults, Pointer};
 pub struct Node {
     value: Value,
     at: Pointer,
-    /// The members that stand elsewhere in the document, with their places.
-    elsewhere: Vec<(String, Pointer)>,
+    /// The ways to values that stand elsewhere in the document, with their places.
+    elsewhere: Vec<(Pointer, Pointer)>,
 }
 
 impl Node {
@@ -32,8 +32,33 @@ impl Node {
     /// Says that the member `key` of these settings stands elsewhere in the document: complaints about it point there.
     #[must_use]
     pub fn with_member_at(mut self, key: &str, place: Pointer) -> Self {
-        self.elsewhere.push((key.to_owned(), place));
+        self.elsewhere.push((Pointer::root().child(key), place));
         self
+    }
+
+    /// Gives these settings the member `key`, which keeps its place, and so does everything in it. What is no object stays
+    /// as it is.
+    #[must_use]
+    pub fn with_member(mut self, key: &str, member: &Self) -> Self {
+        let Some(members) = self.value.as_object_mut() else { return self };
+        members.insert(key.to_owned(), member.value.clone());
+        let way = Pointer::root().child(key);
+        self.elsewhere.retain(|(known, _)| known.below(&way).is_none());
+        self.elsewhere.push((way.clone(), member.at.clone()));
+        self.elsewhere.extend(member.elsewhere.iter().map(|(rest, place)| (way.join(rest), place.clone())));
+        self
+    }
+
+    /// Lays these members over those of `below`: what stands here wins, and each member keeps its place. What is no object
+    /// stays as it is.
+    #[must_use]
+    pub fn laid_over(&self, below: &Self) -> Self {
+        if !self.is_object() {
+            return self.clone();
+        }
+        let start = Self::new(Value::Object(Map::new()), self.at.clone());
+        let all = below.members().fold(start, |all, (key, member)| all.with_member(key, &member));
+        self.members().fold(all, |all, (key, member)| all.with_member(key, &member))
     }
 
     /// Returns where the document has what these settings have at `at`; none when its value is left open, so that
@@ -44,10 +69,11 @@ impl Node {
         if self.value.pointer(way.as_str()).is_some_and(is_open_value) {
             return None;
         }
-        let moved = self.elsewhere.iter().find_map(|(key, place)| {
-            let rest = way.below(&Pointer::root().child(key))?;
-            Some(place.join(&rest))
-        });
+        let moves =
+            self.elsewhere.iter().filter_map(|(moved, place)| Some((moved, way.below(moved)?, place)));
+        // The most exact one counts.
+        let moved = moves.max_by_key(|(moved, ..)| moved.as_str().len());
+        let moved = moved.map(|(_, rest, place)| place.join(&rest));
         Some(moved.unwrap_or_else(|| at.clone()))
     }
 
@@ -77,9 +103,12 @@ impl Node {
     }
 
     fn member(&self, key: &str, value: &Value) -> Self {
-        let moved = self.elsewhere.iter().find(|(moved, _)| moved == key);
-        let at = moved.map_or_else(|| self.at.child(key), |(_, place)| place.clone());
-        Self::new(value.clone(), at)
+        let way = Pointer::root().child(key);
+        let inside =
+            self.elsewhere.iter().filter_map(|(moved, place)| Some((moved.below(&way)?, place.clone())));
+        let (own, elsewhere): (Vec<_>, Vec<_>) = inside.partition(|(rest, _)| *rest == Pointer::root());
+        let at = own.into_iter().next().map_or_else(|| self.at.child(key), |(_, place)| place);
+        Self { value: value.clone(), at, elsewhere }
     }
 
     /// Returns the text, if it is one.
@@ -196,6 +225,20 @@ mod tests {
         let node = Node::new(json!({"url": 1, "size": 300}), Pointer::root().child("x"))
             .with_member_at("url", place);
         assert_eq!(told(&node), ["/cloud/url", "/x/size"]);
+    }
+
+    #[test]
+    fn what_is_laid_over_other_settings_is_complained_about_where_it_stands() {
+        let place = |name: &str| Pointer::root().child(name);
+        let deep = Node::new(json!({"dep": true}), place("below"));
+        let inner = Node::new(json!({}), place("implied")).with_member("deep", &deep);
+        let below = Node::new(json!({"url": 1, "size": 300}), place("below")).with_member("inner", &inner);
+        let over = Node::new(json!({"url": 2, "list": 3}), place("over"));
+        let laid = over.laid_over(&below);
+        let shown = json!({"url": 2, "size": 300, "inner": {"deep": {"dep": true}}, "list": 3});
+        assert_eq!(laid.value(), &shown);
+        assert_eq!(told(&laid), ["/over/url", "/below/size", "/below", "/over/list"]);
+        assert_eq!(laid.get("inner").unwrap().get("deep").unwrap().at(), &place("below"));
     }
 
     #[test]

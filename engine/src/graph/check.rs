@@ -7,7 +7,7 @@ use crate::config::{Faults, suggest};
 use crate::graph::draft::{Draft, Port};
 use crate::graph::plan::{Plan, Planned};
 use crate::graph::wires::Wires;
-use crate::kind::{Blueprint, DynBuild, DynGate, Kind};
+use crate::kind::{Blueprint, DynBuild, DynGate, Kind, Role};
 
 /// Reads every stage's settings and judges every wire, and gives one plan per pipeline when nothing is wrong.
 ///
@@ -37,8 +37,11 @@ pub fn check_knowing(
     let wires = Wires::new(&drafts, &found, faults);
     let mut blueprints = Vec::with_capacity(drafts.len());
     for (at, (draft, kind)) in drafts.iter().zip(&found).enumerate() {
-        blueprints.push(kind.and_then(|kind| parse(kind, draft, faults)));
-        wires.check(at, &drafts, faults);
+        let blueprint = kind.and_then(|kind| parse(kind, draft, faults));
+        // Only the settings of a flow stage say how many ports it has.
+        let unread = kind.filter(|kind| kind.role != Role::Flow).map(|_| 0);
+        wires.check(at, blueprint.as_ref().map(links).or(unread), &drafts, faults);
+        blueprints.push(blueprint);
     }
     let roles: Vec<Kind> = found.into_iter().flatten().copied().collect();
     let blueprints: Vec<Blueprint> = blueprints.into_iter().flatten().collect();
@@ -89,6 +92,14 @@ fn unknown(module: &str, kinds: &[Kind], absent: &[Absent]) -> (String, Option<S
     (format!("no module is called `{module}`"), help)
 }
 
+/// Returns how many numbered ports a stage has.
+fn links(blueprint: &Blueprint) -> u16 {
+    match blueprint {
+        Blueprint::Gate(_) => 0,
+        Blueprint::Stage(build) => build.links(),
+    }
+}
+
 /// Sorts sound stages into pipelines and fuses gates into the sources they follow.
 fn plans(drafts: Vec<Draft>, kinds: &[Kind], blueprints: Vec<Blueprint>, wires: &Wires) -> Vec<Plan> {
     let pipelines = wires.pipelines();
@@ -98,12 +109,15 @@ fn plans(drafts: Vec<Draft>, kinds: &[Kind], blueprints: Vec<Blueprint>, wires: 
     for (at, build) in builds {
         let (passed, out) = follow(at, wires, &gates);
         let place = |at: Option<usize>| at.and_then(|at| places[at]);
+        let numbers = 1..=build.links();
+        let links = numbers.filter_map(|number| place(taker(at, Port::Link(number), wires))).collect();
         let stage = Planned {
             name: drafts[at].name.as_str().into(),
             role: kinds[at].role,
             build,
             gates: passed,
             out: place(out),
+            links,
             exhausted: place(taker(at, Port::Exhausted, wires)),
         };
         plans.entry(pipelines[at]).or_default().stages.push(stage);

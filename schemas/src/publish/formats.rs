@@ -1,5 +1,7 @@
 //! The documents whose keys are read by hand: what describes them, key by key.
 
+use std::num::NonZeroU32;
+
 use engine::config::Secret;
 use engine::kind::Role;
 use engine::limits::Limits;
@@ -9,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Maker;
 use super::modules::{Choice, offer};
+use super::routes::{delivery, destinations, route, target, way};
 
 /// The webhooks that a receiver takes, by their id: `POST /webhook/{id}`.
 #[derive(JsonSchema)]
@@ -56,17 +59,6 @@ struct Cloud {
     channels: Option<Vec<String>>,
 }
 
-/// Where the webhooks of one channel go.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-#[expect(dead_code, reason = "it describes the document, which is read as a tree")]
-struct Route {
-    /// The name of a connection whose settings the module takes over. What stands in `module-config` wins.
-    connection: Option<String>,
-    /// The channel's token, if it has one of its own.
-    token: Option<Secret>,
-}
-
 /// A channel with its token and its destination.
 #[derive(JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
@@ -76,15 +68,43 @@ struct Routed {
     token: Option<Secret>,
 }
 
-/// What a connector takes, and where it goes: `cloud` with `routes`, or `channels`.
+/// What a connector takes, and where it goes: `cloud` with `routes`; `channels`; or the flat shape of the Python connector,
+/// with one channel and `default_target`, `targets` or `webhooks_config`.
 #[derive(JsonSchema)]
 #[schemars(inline, deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes the document, which is read as a tree")]
 struct Connector {
     /// The receiver, its token and its channels.
     cloud: Option<Cloud>,
-    /// The receiver's URL, where `channels` have their own tokens.
+    /// The receiver's URL, where `channels` have their own tokens, and in the flat shape.
     cloud_url: Option<String>,
+    /// The channel of the flat shape: 1 to 64 letters, digits, `-`, `_` and `.`.
+    channel: Option<String>,
+    /// The token of the flat shape's channel.
+    token: Option<Secret>,
+    /// The file whose entries say, by webhook id, where the webhooks of the flat shape's channel go. It is one that
+    /// receivers read, and stands relative to this one.
+    webhooks_config: Option<String>,
+    /// The file of connections, relative to this one. Without, it is the connections.json beside this one.
+    connections_config: Option<String>,
+    /// Another name of `reconnect.initial_seconds`.
+    reconnect_delay: Option<f64>,
+    /// Another name of `reconnect.max_seconds`.
+    max_reconnect_delay: Option<f64>,
+    /// Another name of `max_in_flight`.
+    max_concurrent_requests: Option<NonZeroU32>,
+    /// It has no effect here: waits between connections double.
+    reconnect_backoff_multiplier: Option<f64>,
+    /// It has no effect here: the receiver says how often there are signs of life.
+    heartbeat_timeout: Option<f64>,
+    /// It has no effect here.
+    connection_timeout: Option<f64>,
+    /// It has no effect here: the receiver's limits say how long a webhook may be in flight.
+    ack_timeout: Option<f64>,
+    /// It has no effect here: the variable WEBHOOK_CONNECT_LOG says what is logged.
+    log_level: Option<String>,
+    /// It has no effect here: `--log-format` says how log lines are written.
+    log_format: Option<String>,
 }
 
 /// A stage of the graph.
@@ -120,13 +140,13 @@ pub(super) fn webhooks(maker: &mut Maker<'_>) -> Value {
 }
 
 fn entry(maker: &mut Maker<'_>) -> Value {
-    let mut entry = maker.of(|generator| Entry::json_schema(generator));
-    let mut choices = Vec::new();
-    for kind in maker.kinds.iter().filter(|kind| kind.role == Role::Outlet) {
-        let channel = maker.definition("channel", channel);
-        choices.push(Choice::with(*kind, channel));
-    }
-    offer(&mut entry, &choices, "Where the webhooks go: `webhook_connect` keeps them for a connector.");
+    let entry = maker.of(|generator| Entry::json_schema(generator));
+    let channel = maker.definition("channel", channel);
+    let outlets = maker.kinds.iter().filter(|kind| kind.role == Role::Outlet);
+    let outlets: Vec<Choice> = outlets.map(|kind| Choice::with(*kind, channel.clone())).collect();
+    let choices = outlets.into_iter().chain(destinations(maker)).collect();
+    let about = "Where the webhooks go: `webhook_connect` keeps them for a connector, any other the receiver calls itself.";
+    let mut entry = way(entry, choices, about, maker);
     for kind in maker.kinds {
         if matches!(kind.role, Role::Gate { .. }) && crate::webhooks::KNOWN.contains(&kind.name) {
             entry["properties"][kind.name] = maker.settings(*kind);
@@ -136,7 +156,6 @@ fn entry(maker: &mut Maker<'_>) -> Value {
         let settings = maker.of(receive.schema);
         entry["properties"]["response"] = settings["properties"]["response"].clone();
     }
-    entry["required"] = json!(["module"]);
     closed(entry)
 }
 
@@ -151,7 +170,7 @@ fn channel(maker: &mut Maker<'_>) -> Value {
 
 pub(super) fn connector(maker: &mut Maker<'_>) -> Value {
     let mut root = maker.of(|generator| Connector::json_schema(generator));
-    let destination = maker.definition("destination", destination);
+    let destination = route(maker);
     root["properties"]["routes"] = json!({
         "description": "Where webhooks go, by channel.",
         "type": "object",
@@ -161,11 +180,23 @@ pub(super) fn connector(maker: &mut Maker<'_>) -> Value {
     let mut routed = maker.of(|generator| Routed::json_schema(generator));
     routed["properties"]["destination"] =
         json!({ "description": "Where the channel's webhooks go.", "allOf": [destination] });
+    delivery(&mut routed, maker);
     routed["required"] = json!(["destination"]);
     root["properties"]["channels"] = json!({
         "description": "Channels with a token and a destination each, instead of `routes`.",
         "type": "object",
         "additionalProperties": routed,
+        "patternProperties": { "^_": {} },
+    });
+    let target = maker.definition("target", target);
+    root["properties"]["default_target"] = json!({
+        "description": "Where the webhooks of the flat shape's channel go that no target of `targets` takes.",
+        "anyOf": [target, { "type": "null" }],
+    });
+    root["properties"]["targets"] = json!({
+        "description": "Where the webhooks of the flat shape's channel go, by webhook id.",
+        "type": ["object", "null"],
+        "additionalProperties": target,
         "patternProperties": { "^_": {} },
     });
     root["properties"]["connections"] = connections(maker);
@@ -176,24 +207,6 @@ pub(super) fn connector(maker: &mut Maker<'_>) -> Value {
         }
     }
     root
-}
-
-/// A destination: a URL, or a module with its settings.
-fn destination(maker: &mut Maker<'_>) -> Value {
-    let mut route = maker.of(|generator| Route::json_schema(generator));
-    let kinds: Vec<_> = maker.kinds.iter().filter(|kind| kind.role == Role::Destination).copied().collect();
-    let choices: Vec<Choice> = kinds.into_iter().flat_map(|kind| Choice::of(kind, maker)).collect();
-    offer(&mut route, &choices, "What delivers the webhooks.");
-    if let Some(retry) = maker.kind("retry") {
-        let settings = maker.settings(retry);
-        route["properties"]["retry"] = json!({ "description": "What happens when the destination does not take a webhook.", "allOf": [settings] });
-    }
-    route["required"] = json!(["module"]);
-    let url = json!({
-        "description": "A URL instead of a module: `http://…`, `https://…` or `log:`.",
-        "type": "string",
-    });
-    json!({ "anyOf": [closed(route), url] })
 }
 
 pub(super) fn connections(_: &mut Maker<'_>) -> Value {
@@ -239,7 +252,7 @@ fn stage(maker: &mut Maker<'_>) -> Value {
 }
 
 /// Allows no other keys, and sorts `properties` before what depends on them.
-fn closed(mut schema: Value) -> Value {
+pub(super) fn closed(mut schema: Value) -> Value {
     schema["additionalProperties"] = Value::Bool(false);
     let rules =
         schema.as_object_mut().and_then(|members: &mut Map<String, Value>| members.shift_remove("allOf"));

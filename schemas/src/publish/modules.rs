@@ -43,6 +43,12 @@ impl Choice {
         Self { name: kind.name, about: about(kind), settings, inheriting: None, is_required: true }
     }
 
+    /// Offers the same where something else may give what is required.
+    pub(super) fn in_part(self) -> Self {
+        let settings = self.inheriting.unwrap_or(self.settings);
+        Self { settings, inheriting: None, is_required: false, ..self }
+    }
+
     /// What holds for the object that names this module.
     fn rule(&self) -> Value {
         let mut whole = json!({ "properties": { "module-config": self.settings } });
@@ -71,14 +77,18 @@ fn about(kind: Kind) -> String {
     text.split("\n\n").next().unwrap_or_default().to_owned()
 }
 
-/// Adds `module` and `module-config` to the schema of an object.
-pub(super) fn offer(schema: &mut Value, choices: &[Choice], about: &str) {
+/// Describes the name of one of these modules.
+pub(super) fn names(choices: &[Choice]) -> Value {
     let names: Vec<&str> = choices.iter().map(|choice| choice.name).collect();
     let told: Vec<&str> = choices.iter().map(|choice| choice.about.as_str()).collect();
-    schema["properties"]["module"] = json!({
-        "description": about,
-        "anyOf": [{ "type": "string", "enum": names, "enumDescriptions": told }, placeholder()],
-    });
+    json!({ "anyOf": [{ "type": "string", "enum": names, "enumDescriptions": told }, placeholder()] })
+}
+
+/// Adds `module` and `module-config` to the schema of an object.
+pub(super) fn offer(schema: &mut Value, choices: &[Choice], about: &str) {
+    let mut module = names(choices);
+    module["description"] = json!(about);
+    schema["properties"]["module"] = module;
     schema["properties"]["module-config"] = json!({ "description": "The settings of the module." });
     schema["allOf"] = choices.iter().map(Choice::rule).collect();
 }
