@@ -56,7 +56,7 @@ fn check(options: &cli::Check) -> Vec<Checked> {
         };
         let nothing = Connections::read(None, &mut Faults::default());
         let connections = shared.as_ref().or(own.as_ref()).unwrap_or(&nothing);
-        match load::include_webhooks(&mut checked.file, kind, variables) {
+        match load::follow_paths(&mut checked.file, kind, variables) {
             Ok(webhooks) => {
                 beside_files.extend(webhooks.map(|file| Checked { file, kind: Some(DocumentKind::Webhooks) }))
             }

@@ -170,6 +170,20 @@ pub(crate) struct Connector {
     /// The name of this connector in the receiver's status and logs. Goes before CONNECTOR_ID and the file.
     #[arg(long, value_name = "NAME")]
     pub(crate) connector_id: Option<String>,
+    /// How to speak to the receiver: auto, websocket, websocket_compatible, sse or long_poll. Default: auto.
+    /// Goes before CONNECTOR_PROTOCOL and the file, like the flags below before CONNECTOR_CA_CERT_PATH,
+    /// CONNECTOR_CLIENT_CERT_PATH and CONNECTOR_CLIENT_KEY_PATH.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) protocol: Option<String>,
+    /// Authorities that are trusted beside the system's, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<String>,
+    /// The certificate to show to the receiver, as PEM. Needs --tls-key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
     /// Serves /health and /status at this address.
     #[arg(long, value_name = "ADDRESS", env = "WEBHOOK_CONNECT_STATUS")]
     pub(crate) status: Option<SocketAddr>,
@@ -202,6 +216,15 @@ pub(crate) struct Receiver {
     /// The token of the admin API, which is off without one.
     #[arg(long, value_name = "TOKEN")]
     pub(crate) admin_token: Option<String>,
+    /// The certificate to listen with, as PEM. Needs --tls-key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
+    /// The authorities of connectors' certificates, as PEM: connectors need one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<String>,
     /// Listens without TLS on other addresses than the loopback: behind a proxy that speaks TLS.
     #[arg(long)]
     pub(crate) insecure_http: bool,

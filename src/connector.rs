@@ -120,7 +120,7 @@ fn read_file(
     let named = options.connections.clone().or_else(|| load::named_connections(&file, kind));
     let mut connections = File::read_beside(named.as_deref(), path, "connections.json")?;
     let named = load::connections(connections.as_mut());
-    let webhooks = load::include_webhooks(&mut file, kind, Variables::Known(&Environment))?;
+    let webhooks = load::follow_paths(&mut file, kind, Variables::Known(&Environment))?;
     if kind == DocumentKind::Connector {
         file.root = file.root.map(|root| schemas::connector::overlay(&root, &Environment, &flags(options)));
     }
@@ -133,10 +133,14 @@ fn read_file(
 
 /// Returns the flags that were given, each as the key of `connector.json` it stands for.
 fn flags(options: &cli::Connector) -> Flags {
-    let texts: [(&'static [&'static str], &Option<String>); 3] = [
+    let texts: [(&'static [&'static str], &Option<String>); 7] = [
         (&["cloud", "url"], &options.cloud_url),
         (&["cloud", "token"], &options.token),
         (&["connector_id"], &options.connector_id),
+        (&["protocol"], &options.protocol),
+        (&["tls", "ca"], &options.tls_ca),
+        (&["tls", "cert"], &options.tls_cert),
+        (&["tls", "key"], &options.tls_key),
     ];
     texts.into_iter().filter_map(|(keys, text)| Some((keys, text.clone()?))).collect()
 }

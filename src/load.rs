@@ -11,7 +11,7 @@ use engine::kind::Kind;
 use schemas::connections::Connections;
 use schemas::kinds::DocumentKind;
 use schemas::receiver::Receiver;
-use schemas::{connector, graph, modules, webhooks};
+use schemas::{connector, graph, link, modules, webhooks};
 
 use crate::config::File;
 use crate::failure::Failure;
@@ -92,15 +92,20 @@ pub(crate) fn connections(file: Option<&mut File>) -> Connections {
     }
 }
 
-/// Puts the entries of the webhooks file that a connector's file names in the place of its name, and returns that file.
+/// Makes the paths of certificates in a connector's file independent of the working directory, puts the entries of the
+/// webhooks file that it names in the place of its name, and returns that file.
 ///
 /// # Errors
 /// It cannot be read.
-pub(crate) fn include_webhooks(
+pub(crate) fn follow_paths(
     file: &mut File,
     kind: DocumentKind,
     variables: Variables<'_>,
 ) -> Result<Option<File>, Failure> {
+    if kind == DocumentKind::Connector {
+        let folder = file.folder().to_owned();
+        file.root = file.root().map(|root| link::join_paths(&root, &folder));
+    }
     let named = file.names("webhooks_config").filter(|_| kind == DocumentKind::Connector);
     let webhooks = named.map(|path| File::read_with(&path, variables)).transpose()?;
     if let Some(webhooks) = &webhooks {

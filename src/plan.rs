@@ -85,7 +85,7 @@ fn read_with(options: &cli::Plan, variables: Variables<'_>) -> Result<Reading, F
     let mut others = Vec::new();
     let named = options.connections.clone().or_else(|| load::named_connections(&file, kind));
     let connections = read_connections(named, options, variables, &mut others)?;
-    others.extend(load::include_webhooks(&mut file, kind, variables)?);
+    others.extend(load::follow_paths(&mut file, kind, variables)?);
     let receiver = match kind {
         DocumentKind::Webhooks => read_receiver(options.receiver_config.as_deref(), &mut others)?,
         DocumentKind::Receiver

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloud::{Tls, TlsFiles};
 use engine::config::Environment;
 use engine::graph::plan::Plan;
 use engine::kind::{Kind, Resources};
@@ -30,6 +31,7 @@ pub(crate) async fn run(options: cli::Receiver, log_format: Format) -> Result<()
     let (settings, plans, files) = read(&options, &kinds)?;
     logging::start(log_format, settings.flow_log.enabled.then_some(settings.flow_log.sample))?;
     log_warnings(&files.iter().collect::<Vec<_>>());
+    let tls = open_tls(&settings)?;
     let stop = stop::on_signals()?;
     let (meter, resources) = (Meter::default(), Resources::default());
     let surroundings =
@@ -45,8 +47,8 @@ pub(crate) async fn run(options: cli::Receiver, log_format: Format) -> Result<()
     let address = listener.local_addr().map_err(|error| Failure::other(error.to_string()))?;
     let drain = Duration::from_secs(settings.drain_seconds);
     let mut pipelines = Pipelines::run(opened, &surroundings);
-    info!(%address, pid = std::process::id(), "listening");
-    cloud::serve(listener, serving(settings), resources, meter, stop)
+    info!(%address, pid = std::process::id(), tls = settings.tls.is_some(), "listening");
+    cloud::serve(listener, serving(settings, tls), resources, meter, stop)
         .await
         .map_err(|error| Failure::other(format!("the listener failed: {error}")))?;
     if tokio::time::timeout(drain, pipelines.ended()).await.is_err() {
@@ -80,8 +82,11 @@ fn read(options: &cli::Receiver, kinds: &Arc<[Kind]>) -> Result<(Receiver, Vec<P
 /// Returns the flags that were given, each as the key of `receiver.json` it stands for.
 fn flags(options: &cli::Receiver) -> Flags {
     let mut flags = Flags::new();
-    let texts: [(&'static [&'static str], &Option<String>); 4] = [
+    let texts: [(&'static [&'static str], &Option<String>); 7] = [
         (&["listen"], &options.listen),
+        (&["tls", "cert"], &options.tls_cert),
+        (&["tls", "key"], &options.tls_key),
+        (&["tls", "client_ca"], &options.tls_client_ca),
         (&["buffer", "url"], &options.buffer),
         (&["channel_token"], &options.channel_token),
         (&["admin_token"], &options.admin_token),
@@ -93,10 +98,20 @@ fn flags(options: &cli::Receiver) -> Flags {
     flags
 }
 
-fn serving(settings: Receiver) -> cloud::Settings {
+/// Reads the certificate, if there is to be one.
+fn open_tls(settings: &Receiver) -> Result<Option<Tls>, Failure> {
+    let Some(tls) = settings.tls.clone() else { return Ok(None) };
+    let files = TlsFiles { cert: tls.cert, key: tls.key, client_ca: tls.client_ca };
+    let tls = Tls::open(files).map_err(|error| Failure::other(format!("cannot listen with TLS: {error}")))?;
+    Ok(Some(tls))
+}
+
+fn serving(settings: Receiver, tls: Option<Tls>) -> cloud::Settings {
     cloud::Settings {
+        tls,
         max_body_bytes: settings.max_body_bytes,
         admin_token: settings.admin_token,
+        allow_query_token: settings.allow_query_token,
         trusted_proxies: settings.trusted_proxies,
         drain: Duration::from_secs(settings.drain_seconds),
         head_timeout: Duration::from_secs(settings.head_timeout_seconds),

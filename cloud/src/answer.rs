@@ -65,7 +65,7 @@ pub(crate) fn closing(mut answer: Answer) -> Answer {
 }
 
 /// Says on every answer that this receiver knows our additions to the protocol.
-fn mark(mut answer: Answer) -> Answer {
+pub(crate) fn mark<B>(mut answer: Response<B>) -> Response<B> {
     let name = HeaderName::from_static(VERSION_HEADER);
     answer.headers_mut().insert(name, HeaderValue::from_static(VERSION));
     answer

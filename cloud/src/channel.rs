@@ -1,17 +1,27 @@
 //! The outlet `webhook_connect`: one channel that connectors subscribe to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use engine::ack::Outcome;
 use engine::config::{Faults, Node, Secret};
 use engine::kind::{Build, Context, OpenError, Role, Stage, StageError, Wiring};
 use engine::limits::Limits;
-use engine::supply::Supply;
+use engine::meter::Metric;
+use engine::supply::{Gone, Supply};
+use engine::webhook::Id;
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::holder::{Holders, Which};
+use crate::listener::Shared;
 use crate::tables::Channels;
+use crate::transport::poll::Pollers;
+
+/// How often leases of polls are looked through for those that ended.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Hand the webhooks of a channel to the connectors that subscribe to it.
 ///
@@ -37,6 +47,35 @@ pub(crate) struct Channel {
     pub(crate) supply: Supply,
     /// One permit per connection.
     pub(crate) connections: Arc<Semaphore>,
+    /// What each connection holds.
+    pub(crate) holders: Holders,
+    /// The connectors that poll.
+    pub(crate) pollers: Pollers,
+}
+
+impl Channel {
+    /// Returns the permit for one more connection; none when the channel has all it may have.
+    pub(crate) fn permit(&self, shared: &Shared) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.connections).try_acquire_owned().ok();
+        if permit.is_none() {
+            shared.meter.counter(Metric::Limits, &self.name, "connections").add(1);
+        }
+        permit
+    }
+
+    /// Settles a webhook by its id, whoever holds it, and returns whether the channel knew it.
+    ///
+    /// # Errors
+    /// The buffer has ended.
+    pub(crate) async fn settle(&self, id: Id, outcome: Outcome) -> Result<bool, Gone> {
+        let which = Which::Message(id);
+        let mut known = false;
+        // One that was overdue may be held twice.
+        for holder in self.holders.all() {
+            known |= holder.settle(&which, &outcome);
+        }
+        if known { Ok(true) } else { self.supply.settle(id, outcome).await }
+    }
 }
 
 impl Build for WebhookConnect {
@@ -68,11 +107,22 @@ impl Stage for Outlet {
             let supply = wiring.supply.ok_or_else(|| StageError("an outlet needs a buffer".to_owned()))?;
             let WebhookConnect { channel: name, token, limits } = self.settings;
             let connections = Arc::new(Semaphore::new(limits.max_connections));
-            let channel = Channel { name: name.clone(), token, limits, supply, connections };
-            let _entered = self.channels.enter(&name, channel);
-            let mut stop = self.cx.stop;
-            // Whoever could say stop is gone, which means the same.
-            drop(stop.wait_for(|stop| *stop).await);
+            let (holders, pollers) = (Holders::default(), Pollers::default());
+            let channel =
+                Channel { name: name.clone(), token, limits, supply, connections, holders, pollers };
+            let entered = self.channels.enter(&name, channel);
+            let channel = entered.value();
+            let (mut stop, mut ticks) = (self.cx.stop, tokio::time::interval(SWEEP));
+            loop {
+                tokio::select! {
+                    biased;
+                    // Whoever could say stop is gone, which means the same.
+                    _ = stop.wait_for(|stop| *stop) => break,
+                    _ = ticks.tick() => channel.pollers.sweep(channel.limits.ack_timeout()),
+                }
+            }
+            // Nobody can acknowledge any more what a poll returned.
+            channel.pollers.release_all();
             Ok(())
         })
     }

@@ -12,7 +12,9 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::channel::Channel;
+use crate::holder::{Holders, Which};
 use crate::tables::Channels;
+use crate::transport::poll::Pollers;
 
 /// Send the webhooks of a buffer on within this process, to a retry or a destination.
 ///
@@ -57,7 +59,11 @@ impl Stage for Passage {
             let attached = supply.attach("direct".to_owned(), window, limits.max_in_flight).await;
             let mut subscription = attached.map_err(|error| StageError(error.to_string()))?;
             let connections = Arc::new(Semaphore::new(0));
-            let channel = Channel { name: name.clone(), token: self.token, limits, supply, connections };
+            // Nobody subscribes, so nobody ever holds anything.
+            let (holders, pollers) = (Holders::default(), Pollers::default());
+            let token = self.token;
+            let channel =
+                Channel { name: name.clone(), token, limits, supply, connections, holders, pollers };
             let _entered = self.channels.enter(&name, channel);
             let mut stop = self.cx.stop;
             loop {

@@ -1,11 +1,18 @@
-//! The receiver: webhooks in by HTTP, webhooks out to connectors by WebSocket.
+//! The receiver: webhooks in by HTTP, webhooks out to connectors by WebSocket, server-sent events and long poll.
 //!
 //! Reading order: `receive` takes a request in and answers it by its acknowledgement; `channel` is what connectors
-//! subscribe to, `direct` what this process delivers itself; `session` speaks to one of them; `listener` owns the port and joins them through `router`.
+//! subscribe to, `direct` what this process delivers itself; `session` speaks to one of them, by a `transport`; `listener` owns
+//! the port, with `tls` when it is encrypted, and joins them through `router`.
 
+mod acknowledge;
+mod announced;
 mod answer;
+mod body;
 mod channel;
+mod connect;
 mod direct;
+mod holder;
+mod leaving;
 mod linger;
 mod listener;
 mod metrics;
@@ -16,12 +23,14 @@ mod session;
 mod source;
 mod status;
 mod tables;
+mod tls;
 mod token;
 mod transport;
 
 use engine::kind::Kind;
 
 pub use listener::{Settings, serve};
+pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Returns the kinds of stage this crate has.
 #[must_use]

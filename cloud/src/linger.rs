@@ -2,6 +2,7 @@
 //! rest is read and thrown away for a while (RFC 9112 section 9.6).
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -14,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 const MOST: usize = 32 << 20;
 
 /// A second hold on a connection, which keeps it open after its server has let go.
-pub(crate) struct Linger(std::net::TcpStream);
+pub(crate) struct Linger(Arc<std::net::TcpStream>);
 
 impl Linger {
     /// Takes hold of a connection.
@@ -24,12 +25,17 @@ impl Linger {
     pub(crate) fn of(stream: TcpStream) -> io::Result<(TcpStream, Self)> {
         let stream = stream.into_std()?;
         let held = stream.try_clone()?;
-        Ok((TcpStream::from_std(stream)?, Self(held)))
+        Ok((TcpStream::from_std(stream)?, Self(Arc::new(held))))
+    }
+
+    /// Returns the connection itself.
+    pub(crate) fn stream(&self) -> Arc<std::net::TcpStream> {
+        Arc::clone(&self.0)
     }
 
     /// Reads what the peer still sends, until it closes, within bounds.
     pub(crate) async fn finish(self) {
-        let Ok(mut stream) = TcpStream::from_std(self.0) else { return };
+        let Ok(mut stream) = self.0.try_clone().and_then(TcpStream::from_std) else { return };
         let rest = async {
             let (mut piece, mut read) = (vec![0; 64 * 1024], 0);
             while read < MOST {

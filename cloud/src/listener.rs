@@ -10,22 +10,27 @@ use std::time::Duration;
 use engine::config::Secret;
 use engine::kind::Resources;
 use engine::meter::{Counter, Meter, Metric};
-use http::StatusCode;
 use http::header::CONNECTION;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{debug, warn};
 
+use crate::body::Body;
+use crate::leaving::Line;
 use crate::linger::Linger;
 use crate::request::UNIT;
 use crate::router;
 use crate::tables::{Channels, Routes};
+use crate::tls::{Peer, Tls};
 
 /// The largest request line and headers together, in bytes; beyond it the answer is 431.
 pub(crate) const LARGEST_HEAD: usize = 64 * 1024;
@@ -48,6 +53,8 @@ pub struct Settings {
     pub admin_token: Option<Secret>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether connectors may give their token as `?token=`.
+    pub allow_query_token: bool,
     /// How long connectors may take to settle what they hold once told to stop.
     pub drain: Duration,
     /// How long a sender may take for its headers.
@@ -56,6 +63,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Connections at a time, those of connectors included. More wait to be accepted.
     pub max_connections: usize,
+    /// The encryption; none speaks plain HTTP.
+    pub tls: Option<Tls>,
     /// Webhooks being taken at a time; more are answered 503.
     pub max_requests: usize,
     /// Bytes of bodies being taken at a time; more are answered 503.
@@ -68,10 +77,12 @@ impl Default for Settings {
             max_body_bytes: 10 << 20,
             admin_token: None,
             trusted_proxies: Vec::new(),
+            allow_query_token: false,
             drain: Duration::from_secs(30),
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
             max_connections: 20_000,
+            tls: None,
             max_requests: 10_000,
             max_bytes: 512 << 20,
         }
@@ -146,11 +157,12 @@ pub async fn serve(
     let all_run = async { tokio::join!(shared.routes.all_run(), shared.channels.all_run()) };
     // What takes longer is answered 503 meanwhile.
     drop(tokio::time::timeout(OPENING, all_run).await);
+    let tls = shared.settings.tls.clone();
+    let _watch = tls.map(|tls| AbortOnDropHandle::new(tokio::spawn(async move { tls.watch().await })));
     loop {
         let (stream, peer, permit) = tokio::select! {
             biased;
-            // Whoever could say stop is gone, which means the same.
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = told(&mut stop) => break,
             (accepted, permit) = accept(&listener, &connections) => match accepted {
                 Ok((stream, peer)) => (stream, peer, permit),
                 Err(error) => {
@@ -176,6 +188,12 @@ pub async fn serve(
     Ok(())
 }
 
+/// Waits until it is time to stop.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    // Whoever could say stop is gone, which means the same.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
 type Permit = tokio::sync::OwnedSemaphorePermit;
 
 async fn accept(
@@ -197,22 +215,66 @@ fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%peer, %error, "small packets may be delayed");
     }
+    let (stream, linger) = match Linger::of(stream) {
+        Ok(held) => held,
+        Err(error) => return warn!(%peer, %error, "a connection could not be served"),
+    };
+    let (shared, line) = (Arc::clone(shared), Line::new(linger.stream()));
+    tasks.spawn(async move {
+        let _permit = permit;
+        let over = match &shared.settings.tls {
+            None => serve_http(stream, peer, Peer::Anyone, line, &shared).await,
+            Some(tls) => match tokio::time::timeout(shared.settings.head_timeout, tls.accept(stream)).await {
+                Ok(Ok((stream, client))) => serve_http(stream, peer, client, line, &shared).await,
+                Ok(Err(error)) => {
+                    debug!(%peer, %error, "a client could not shake hands");
+                    Over::Unread
+                }
+                Err(_) => {
+                    debug!(%peer, "a client did not shake hands in time");
+                    Over::Read
+                }
+            },
+        };
+        if over == Over::Unread {
+            linger.finish().await;
+        }
+    });
+}
+
+/// How a connection ended.
+#[derive(PartialEq)]
+enum Over {
+    /// Everything that was sent was read.
+    Read,
+    /// The peer may still be sending.
+    Unread,
+}
+
+/// Serves the requests of one connection until it ends.
+async fn serve_http<S>(stream: S, peer: SocketAddr, client: Peer, line: Line, shared: &Arc<Shared>) -> Over
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(shared.settings.head_timeout)
         .max_buf_size(LARGEST_HEAD)
         .max_headers(MOST_HEADERS)
         .half_close(true);
-    let (stream, linger) = match Linger::of(stream) {
-        Ok(held) => held,
-        Err(error) => return warn!(%peer, %error, "a connection could not be served"),
-    };
     let (own, unread) = (Arc::clone(shared), Arc::new(AtomicBool::new(false)));
     let is_unread = Arc::clone(&unread);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(line.clone());
         let (shared, unread) = (Arc::clone(&own), Arc::clone(&unread));
         async move {
-            let answer = router::route(request, peer.ip(), &shared).await;
+            let answer = match client.refused(request.uri().path()) {
+                Some(refused) => {
+                    shared.answered(refused.status());
+                    refused.map(Body::Whole)
+                }
+                None => router::route(request, peer.ip(), &shared).await,
+            };
             if answer.headers().contains_key(CONNECTION) && answer.status() != StatusCode::SWITCHING_PROTOCOLS
             {
                 unread.store(true, Ordering::Relaxed);
@@ -222,26 +284,20 @@ fn serve_connection(
     });
     let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut stop = shared.stop.clone();
-    tasks.spawn(async move {
-        let _permit = permit;
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Some(ended),
-            // Whoever could say stop is gone, which means the same.
-            _ = stop.wait_for(|stop| *stop) => None,
-        };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = &ended {
-            debug!(%peer, %error, "a connection ended with an error");
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = told(&mut stop) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
-        if ended.is_err() || is_unread.load(Ordering::Relaxed) {
-            linger.finish().await;
-        }
-    });
+    };
+    if let Err(error) = &ended {
+        debug!(%peer, %error, "a connection ended with an error");
+    }
+    if ended.is_err() || is_unread.load(Ordering::Relaxed) { Over::Unread } else { Over::Read }
 }

@@ -7,27 +7,29 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use crate::answer::{self, Answer};
+use crate::body::{Reply, whole};
 use crate::listener::{LARGEST_HEAD, Shared};
 use crate::tables::Found;
-use crate::token::Denied;
-use crate::transport::websocket;
-use crate::{metrics, request, status, token};
+use crate::{connect, metrics, request, status, token};
 
 /// What those are told whose channel does not run at the moment.
 const OPENING: &str = "the channel is being opened";
 
 /// Answers one request, and counts the answer.
-pub(crate) async fn route(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>) -> Answer {
-    let answer = dispatch(request, peer, shared).await;
-    shared.answered(answer.status());
-    answer
+pub(crate) async fn route(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>) -> Reply {
+    let reply = if head_bytes(&request) > LARGEST_HEAD {
+        let text = "the headers are too large";
+        whole(answer::closing(answer::detail(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text)))
+    } else if request.uri().path().starts_with("/connect/") {
+        connect::route(request, shared).await
+    } else {
+        whole(dispatch(request, peer, shared).await)
+    };
+    shared.answered(reply.status());
+    reply
 }
 
 async fn dispatch(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>) -> Answer {
-    if head_bytes(&request) > LARGEST_HEAD {
-        let text = "the headers are too large";
-        return answer::closing(answer::detail(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text));
-    }
     let mut parts = [""; MOST_PARTS];
     let path = request.uri().path();
     let Some(count) = split(path, &mut parts) else { return not_found() };
@@ -38,20 +40,8 @@ async fn dispatch(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>
             let id = (*id).to_owned();
             webhook(&id, request, peer, shared).await
         }
-        ["health" | "metrics"] | ["connect", _, _] | ["admin", ..] if !is_get => {
+        ["health" | "metrics"] | ["admin", ..] if !is_get => {
             answer::allow(answer::detail(StatusCode::METHOD_NOT_ALLOWED, "only GET is taken here"), "GET")
-        }
-        ["connect", "stream", channel] => {
-            match token::authorize(&shared.channels, channel, request.headers()) {
-                Ok(channel) => websocket::connect(channel, request, shared).await,
-                Err(denied) => deny(&denied),
-            }
-        }
-        ["connect", "status", channel] => {
-            match token::authorize(&shared.channels, channel, request.headers()) {
-                Ok(channel) => status::channel(&channel).await,
-                Err(denied) => deny(&denied),
-            }
         }
         ["admin", "webhook-connect", "channels", channel, what] => {
             admin(channel, what, &request, shared).await
@@ -121,13 +111,6 @@ async fn admin(channel: &str, what: &str, request: &Request<Incoming>, shared: &
 
 fn not_found() -> Answer {
     answer::detail(StatusCode::NOT_FOUND, "not found")
-}
-
-fn deny(denied: &Denied) -> Answer {
-    match denied {
-        Denied::Unauthorized => unauthorized(),
-        Denied::Away => answer::busy(OPENING),
-    }
 }
 
 fn unauthorized() -> Answer {

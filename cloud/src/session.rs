@@ -1,48 +1,44 @@
-//! One connector's session on one channel.
+//! One connector's session on one channel, whatever its transport and dialect.
 //!
-//! The session keeps each webhook's ack under its own number for it and settles it when the connector says so. When the
-//! connection ends it drops them all, which returns the webhooks to the channel at once. Writing has a task of its own, so
-//! that a connector which does not read cannot keep its settlements from being read.
+//! The session knows windows, numbers and acks. A transport turns what the connector says into [`Said`] and writes what is
+//! to be told from [`Say`]. When the connection ends the session drops every ack it holds, which returns the webhooks to
+//! the channel at once. Writing has a task of its own, so that a connector which does not read cannot keep its
+//! settlements from being read.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_tungstenite::{WebSocketReceiver, WebSocketSender};
 use bytestring::ByteString;
-use engine::ack::{Ack, Outcome};
+use engine::ack::Outcome;
 use engine::ledger::Window;
 use engine::meter::{Counter, Metric};
 use engine::record;
-use engine::supply::Subscription;
-use engine::webhook::{Event, Id};
-use futures::StreamExt;
+use engine::supply::{Carries, Subscription};
+use engine::webhook::{Event, Id, Webhook};
 use schemas::wire::LARGEST_FRAME;
-use schemas::wire::frame::{DELIVER_OVERHEAD, DELIVERY_OVERHEAD, Delivery, Frame, Settle};
+use schemas::wire::frame::{DELIVER_OVERHEAD, DELIVERY_OVERHEAD};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
-use tungstenite::Message;
 
 use crate::channel::Channel;
+use crate::holder::{Holder, Which};
 use crate::listener::Shared;
-use crate::transport::websocket::{Socket, Transport};
 
-/// How long a connector may take for its first frame.
-const HELLO: Duration = Duration::from_secs(10);
+/// How long the last message may take to be written.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(2);
 
-/// How long the last frame may take to be written.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// Messages that wait to be written.
+pub(crate) const WRITING: usize = 4;
 
-/// Frames that wait to be written.
-const WRITING: usize = 4;
-
-/// Webhooks of one frame at most.
+/// Webhooks of one message at most.
 const BATCH: usize = 256;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
-enum End {
+pub(crate) enum End {
     #[error("the connector said goodbye: {0}")]
     Bye(ByteString),
     #[error("the connection was closed")]
@@ -59,136 +55,155 @@ enum End {
     Stopping,
 }
 
-/// Speaks with one connector until either end leaves.
-pub(crate) async fn run(socket: Socket, channel: Arc<Channel>, shared: Arc<Shared>) {
-    let id = Id::new().to_string().replacen("msg_", "ses_", 1);
-    let (sink, mut stream) = socket.split();
-    let (out, frames) = mpsc::channel(WRITING);
-    let writer = tokio::spawn(write(sink, frames));
-    let connections = shared.meter.counter(Metric::Connections, &channel.name, "");
-    let end = match greet(&mut stream, &out, &channel, &id).await {
-        Ok((subscription, connector)) => {
-            connections.add(1);
-            info!(channel = channel.name, session = id, %connector, "a connector is here");
-            let mut session = Session {
-                not_understood: shared.meter.counter(Metric::NotUnderstood, &channel.name, ""),
-                complained: false,
-                channel: Arc::clone(&channel),
-                subscription,
-                stop: shared.stop.clone(),
-                out: out.clone(),
-                next: 0,
-                waiting: VecDeque::new(),
-                held: BTreeMap::new(),
-                heard: Instant::now(),
-            };
-            session.serve(&mut stream).await
-        }
-        Err(end) => end,
-    };
-    match &end {
-        End::Bye(_) | End::Closed | End::Stopping => {
-            info!(channel = channel.name, session = id, why = %end, "a connector left");
-        }
-        End::Broken(_) | End::NoHello | End::Silent | End::Gone => {
-            warn!(channel = channel.name, session = id, why = %end, "a connector was lost");
-        }
-    }
-    let goodbye = Frame::Bye(end.to_string().as_str().into());
-    drop(tokio::time::timeout(GOODBYE, out.send(goodbye)).await);
-    drop(out);
-    // Dropping the writer closes the connection, whatever it still had to say.
-    if tokio::time::timeout(GOODBYE, writer).await.is_err() {
-        warn!(channel = channel.name, session = id, "the last frames could not be written in time");
-    }
+/// What a connector said.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// What became of webhooks it holds, or held.
+    Settle(Which, Outcome),
+    /// It still works on webhooks.
+    Progress(Which),
+    /// A new window.
+    Window(Window),
+    /// It wants an answer.
+    Ping(u64),
+    /// It is alive.
+    Life,
+    /// It is alive, and will say so from now on.
+    Heartbeat,
+    /// It leaves.
+    Bye(ByteString),
+    /// Something that is not understood.
+    Nonsense(String),
 }
 
-type Stream = WebSocketReceiver<Transport>;
-
-/// Takes the first frame, claims the connector's window and answers.
-async fn greet(
-    stream: &mut Stream,
-    out: &mpsc::Sender<Frame>,
-    channel: &Channel,
-    id: &str,
-) -> Result<(Subscription, ByteString), End> {
-    let first = tokio::time::timeout(HELLO, stream.next()).await.map_err(|_| End::NoHello)?;
-    let Some(Ok(Message::Binary(bytes))) = first else { return Err(End::NoHello) };
-    let Ok(Frame::Hello { window, connector, tap: false }) = Frame::decode(bytes) else {
-        return Err(End::NoHello);
-    };
-    let limits = &channel.limits;
-    let window = window.min(limits.window());
-    let attached = channel.supply.attach(id.to_owned(), window, limits.max_in_flight).await;
-    let welcome = Frame::Welcome {
-        session: id.into(),
-        heartbeat: limits.heartbeat(),
-        ack_deadline: limits.ack_timeout(),
-        largest: u32::try_from(LARGEST_FRAME).unwrap_or(u32::MAX),
-    };
-    out.send(welcome).await.map_err(|_| End::Closed)?;
-    Ok((attached.map_err(|_| End::Gone)?, connector))
+/// What a connector is told.
+#[derive(Debug)]
+pub(crate) enum Say {
+    /// Webhooks with their numbers.
+    Deliver(Vec<(u64, Webhook)>),
+    /// A sign of life that wants an answer; writers that give signs of life by themselves leave it out.
+    Ping(u64),
+    /// The answer to a ping.
+    Pong(u64),
+    /// The receiver leaves.
+    Bye(String),
 }
 
-/// Writes frames until nobody has any more, then closes.
-async fn write(mut sink: WebSocketSender<Transport>, mut frames: mpsc::Receiver<Frame>) {
-    while let Some(frame) = frames.recv().await {
-        if sink.send(Message::Binary(frame.encode())).await.is_err() {
-            // The reading end sees the same and ends the session.
-            return;
-        }
-    }
-    // A connection that is broken is closed already.
-    drop(sink.close(None).await);
+/// The listening side of a transport.
+pub(crate) trait Ear: Send {
+    /// Whether settlements can come this way while the receiver stops.
+    const SETTLES: bool;
+
+    /// Waits for what the connector says. Cancelling loses nothing.
+    fn hear(&mut self) -> impl Future<Output = Result<Vec<Said>, End>> + Send;
 }
 
-struct Session {
+/// What a connector asked for when it connected.
+pub(crate) struct Wish {
+    /// Names the connection.
+    pub(crate) connection: String,
+    /// The connector's own name; may be empty.
+    pub(crate) connector: String,
+    /// Its window, before the channel's bounds it.
+    pub(crate) window: Window,
+    /// What it can carry; none means every webhook.
+    pub(crate) carries: Option<Carries>,
+    /// Whether it is expected to give signs of life.
+    pub(crate) lively: bool,
+}
+
+/// Makes a name for a connection.
+pub(crate) fn name(prefix: &str) -> String {
+    Id::new().to_string().replacen("msg_", prefix, 1)
+}
+
+/// One connector's session.
+pub(crate) struct Session {
     channel: Arc<Channel>,
     subscription: Subscription,
+    holder: Arc<Holder>,
     stop: watch::Receiver<bool>,
-    out: mpsc::Sender<Frame>,
-    /// The number of the next webhook.
-    next: u64,
-    /// Webhooks that no frame has taken yet.
+    out: mpsc::Sender<Say>,
+    /// Webhooks that no message has taken yet.
     waiting: VecDeque<Event>,
-    /// The acks of what the connector holds.
-    held: BTreeMap<u64, Ack>,
-    /// When the connector was last heard of.
-    heard: Instant,
     not_understood: Counter,
     complained: bool,
 }
 
 impl Session {
-    async fn serve(&mut self, stream: &mut Stream) -> End {
+    /// Claims the connector's window.
+    ///
+    /// # Errors
+    /// The channel's buffer has ended.
+    pub(crate) async fn begin(
+        wish: Wish,
+        channel: &Arc<Channel>,
+        shared: &Shared,
+        out: mpsc::Sender<Say>,
+    ) -> Result<Self, End> {
+        let Wish { connection, connector, window, carries, lively } = wish;
+        let limits = &channel.limits;
+        let window = window.min(limits.window());
+        let attached =
+            channel.supply.attach_limited(connection.clone(), window, limits.max_in_flight, carries).await;
+        let subscription = attached.map_err(|_| End::Gone)?;
+        shared.meter.counter(Metric::Connections, &channel.name, "").add(1);
+        info!(channel = channel.name, session = connection, connector, "a connector is here");
+        let holder = Arc::new(Holder::new(connection, lively));
+        channel.holders.enter(&holder);
+        Ok(Self {
+            not_understood: shared.meter.counter(Metric::NotUnderstood, &channel.name, ""),
+            complained: false,
+            channel: Arc::clone(channel),
+            subscription,
+            holder,
+            stop: shared.stop.clone(),
+            out,
+            waiting: VecDeque::new(),
+        })
+    }
+
+    /// Serves the connector until either end leaves.
+    pub(crate) async fn serve<E: Ear>(mut self, ear: &mut E) -> End {
+        let end = self.serve_on(ear).await;
+        self.holder.release_all();
+        end
+    }
+
+    async fn serve_on<E: Ear>(&mut self, ear: &mut E) -> End {
         let heartbeat = self.channel.limits.heartbeat();
         let mut beats = tokio::time::interval_at(Instant::now() + heartbeat, heartbeat);
         let mut batch = Vec::with_capacity(BATCH);
         let out = self.out.clone();
         loop {
             let stopping = *self.stop.borrow();
-            if stopping && self.held.is_empty() && self.waiting.is_empty() {
+            let holds_nothing = self.holder.held().events == 0 && self.waiting.is_empty();
+            if stopping && (holds_nothing || !E::SETTLES) {
                 return End::Stopping;
             }
             tokio::select! {
                 biased;
-                message = stream.next() => match self.on_message(message).await {
-                    Ok(()) => {}
+                said = ear.hear() => match said {
+                    Ok(said) => for one in said {
+                        if let Err(end) = self.on_said(one).await {
+                            return end;
+                        }
+                    },
                     Err(end) => return end,
                 },
+                () = out.closed() => return End::Closed,
                 _ = beats.tick() => {
-                    if self.heard.elapsed() > 2 * heartbeat {
+                    if self.holder.is_silent(2 * heartbeat) {
                         return End::Silent;
                     }
-                    // A full queue of frames is a sign of life by itself.
-                    drop(self.out.try_send(Frame::Ping(self.next)));
+                    // A full queue of messages is a sign of life by itself.
+                    drop(self.out.try_send(Say::Ping(0)));
                 }
                 // The change itself is looked at above.
                 _ = self.stop.changed(), if !stopping => {}
                 permit = out.reserve(), if !self.waiting.is_empty() => {
                     let Ok(permit) = permit else { return End::Closed };
-                    let frame = Frame::Deliver(pack(&mut self.waiting, &mut self.next, &mut self.held));
-                    permit.send(frame);
+                    permit.send(Say::Deliver(self.pack()));
                 }
                 taken = self.subscription.events.recv_many(&mut batch, BATCH), if self.waiting.is_empty() => {
                     if taken == 0 {
@@ -200,80 +215,37 @@ impl Session {
         }
     }
 
-    async fn on_message(&mut self, message: Option<Result<Message, tungstenite::Error>>) -> Result<(), End> {
-        let message = message.ok_or(End::Closed)?.map_err(|error| End::Broken(Box::new(error)))?;
-        self.heard = Instant::now();
-        match message {
-            Message::Binary(bytes) => match Frame::decode(bytes) {
-                Ok(frame) => self.on_frame(frame).await,
-                Err(malformed) => {
-                    self.complain(&malformed.to_string());
-                    Ok(())
-                }
-            },
-            Message::Close(_) => Err(End::Closed),
-            Message::Text(_) => {
-                self.complain("a text message");
-                Ok(())
+    async fn on_said(&mut self, said: Said) -> Result<(), End> {
+        self.holder.hear();
+        match said {
+            Said::Settle(which, outcome) => self.settle(&which, outcome).await?,
+            Said::Progress(which) => {
+                self.holder.progress(&which);
             }
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
-        }
-    }
-
-    async fn on_frame(&mut self, frame: Frame) -> Result<(), End> {
-        match frame {
-            Frame::Settle(settle) => self.settle(settle).await?,
-            Frame::Progress(ranges) => {
-                for range in ranges {
-                    self.held.range(range).for_each(|(_, ack)| ack.progress());
-                }
+            Said::Window(window) => {
+                self.subscription.set_window(window.min(self.channel.limits.window()));
             }
-            Frame::Window(Window { events, bytes }) => {
-                let window = Window { events, bytes }.min(self.channel.limits.window());
-                self.subscription.set_window(window);
-            }
-            // A full queue of frames is answer enough.
-            Frame::Ping(n) => drop(self.out.try_send(Frame::Pong(n))),
-            Frame::Pong(_) => {}
-            Frame::Bye(why) => return Err(End::Bye(why)),
-            Frame::Hello { .. } | Frame::Welcome { .. } | Frame::Deliver(_) | Frame::Gap { .. } => {
-                self.complain("a frame that connectors do not send here");
-            }
+            // A full queue of messages is answer enough.
+            Said::Ping(n) => drop(self.out.try_send(Say::Pong(n))),
+            Said::Life => {}
+            Said::Heartbeat => self.holder.expect_life(),
+            Said::Bye(why) => return Err(End::Bye(why)),
+            Said::Nonsense(what) => self.complain(&what),
         }
         Ok(())
     }
 
-    /// Settles what the connector reported. Numbers it does not hold are counted and mean nothing.
-    async fn settle(&mut self, settle: Settle) -> Result<(), End> {
-        for range in settle.delivered {
-            let settled: Vec<u64> = self.held.range(range).map(|(seq, _)| *seq).collect();
-            if settled.is_empty() {
-                self.complain("a settlement of what it does not hold");
-            }
-            settled.into_iter().for_each(|seq| self.settle_one(seq, Outcome::Delivered));
-        }
-        for returned in settle.returned {
-            let reason = Some(returned.reason).filter(|reason| !reason.as_str().is_empty());
-            let outcome = Outcome::Abandoned { delay: returned.delay, cause: returned.cause, reason };
-            self.settle_one(returned.seq, outcome);
-        }
-        for (seq, reason) in settle.rejected {
-            self.settle_one(seq, Outcome::Failed { reason });
-        }
-        for (id, outcome) in settle.earlier {
-            let known = self.channel.supply.settle(id, outcome).await.map_err(|_| End::Gone)?;
-            if !known {
-                self.complain("a settlement of a webhook that is not in flight");
-            }
+    /// Settles what the connector reported. What it does not hold may be another connection's of the same channel when it
+    /// is named by its message id; else it is counted and means nothing.
+    async fn settle(&mut self, which: &Which, outcome: Outcome) -> Result<(), End> {
+        let known = match which {
+            Which::Seqs(_) => self.holder.settle(which, &outcome),
+            Which::Message(id) => self.channel.settle(*id, outcome).await.map_err(|_| End::Gone)?,
+        };
+        if !known {
+            self.complain("a settlement of a webhook that is not in flight");
         }
         Ok(())
-    }
-
-    fn settle_one(&mut self, seq: u64, outcome: Outcome) {
-        match self.held.remove(&seq) {
-            Some(ack) => ack.settle(outcome),
-            None => self.complain("a settlement of what it does not hold"),
-        }
     }
 
     /// Counts what was not understood, and says so once per connection.
@@ -286,20 +258,30 @@ impl Session {
             );
         }
     }
+
+    /// Takes as many webhooks as fit into one message; at least one.
+    fn pack(&mut self) -> Vec<(u64, Webhook)> {
+        let (mut deliveries, mut bytes) = (Vec::with_capacity(self.waiting.len()), DELIVER_OVERHEAD);
+        while let Some(event) = self.waiting.front() {
+            bytes += DELIVERY_OVERHEAD + record::encoded_len(&event.webhook);
+            if !deliveries.is_empty() && bytes > LARGEST_FRAME {
+                break;
+            }
+            let Some(event) = self.waiting.pop_front() else { break };
+            deliveries.push(self.holder.hold(event));
+        }
+        deliveries
+    }
 }
 
-/// Takes as many webhooks as fit into one frame; at least one.
-fn pack(waiting: &mut VecDeque<Event>, next: &mut u64, held: &mut BTreeMap<u64, Ack>) -> Vec<Delivery> {
-    let (mut deliveries, mut bytes) = (Vec::with_capacity(waiting.len()), DELIVER_OVERHEAD);
-    while let Some(event) = waiting.front() {
-        bytes += DELIVERY_OVERHEAD + record::encoded_len(&event.webhook);
-        if !deliveries.is_empty() && bytes > LARGEST_FRAME {
-            break;
+/// Says in the log why a session ended.
+pub(crate) fn log_end(end: &End, channel: &Channel, session: &str) {
+    match end {
+        End::Bye(_) | End::Closed | End::Stopping => {
+            info!(channel = channel.name, session, why = %end, "a connector left");
         }
-        let Some(Event { webhook, ack }) = waiting.pop_front() else { break };
-        deliveries.push(Delivery { seq: *next, webhook });
-        held.insert(*next, ack);
-        *next += 1;
+        End::Broken(_) | End::NoHello | End::Silent | End::Gone => {
+            warn!(channel = channel.name, session, why = %end, "a connector was lost");
+        }
     }
-    deliveries
 }

@@ -75,6 +75,12 @@ impl<K: Clone + Send + Sync + 'static, T: Send + Sync + 'static> Table<K, T> {
         places.values().filter_map(|place| place.running.clone()).collect()
     }
 
+    /// Returns what is known of everything that does not run at the moment.
+    pub(crate) fn away(&self) -> Vec<K> {
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        places.values().filter(|place| place.running.is_none()).map(|place| place.known.clone()).collect()
+    }
+
     /// Makes `name` known.
     pub(crate) fn announce(&self, name: &str, known: K) {
         let mut places = self.write();
@@ -118,6 +124,13 @@ pub(crate) struct Entered<K, T> {
     table: Arc<Table<K, T>>,
     name: String,
     value: Arc<T>,
+}
+
+impl<K, T> Entered<K, T> {
+    /// Returns the value.
+    pub(crate) fn value(&self) -> &Arc<T> {
+        &self.value
+    }
 }
 
 impl<K, T> Drop for Entered<K, T> {

@@ -53,7 +53,7 @@ every_case! {
     dur_01 "DUR-01"
     fid_01 "FID-01" fid_02 "FID-02" fid_03 "FID-03"
     ord_01 "ORD-01" shd_01 "SHD-01"
-    trn_01 "TRN-01" trn_02 "TRN-02"
+    trn_01 "TRN-01" trn_02 "TRN-02" trn_03 "TRN-03"
     chn_01 "CHN-01" chn_02 "CHN-02"
 }
 

@@ -28,9 +28,24 @@ impl Address {
         &self.authority
     }
 
+    /// Returns host and port, as a proxy wants them.
+    pub(crate) fn with_port(&self) -> String {
+        let brackets = self.host.contains(':');
+        if brackets {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
     /// Returns the path of the stream of `channel`.
     pub(crate) fn stream_path(&self, channel: &str) -> String {
         format!("{}{STREAM}/{channel}", self.prefix)
+    }
+
+    /// Returns the path of `what` below `/connect`.
+    pub(crate) fn connect_path(&self, what: &str) -> String {
+        format!("{}/connect/{what}", self.prefix)
     }
 }
 

@@ -1,15 +1,14 @@
 //! From nothing to a session: the connection and the first frames.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use engine::ledger::Window;
 use engine::meter::Counter;
 use schemas::wire::frame::Frame;
 use tracing::warn;
 
-use crate::transport::websocket::{Link, Turn};
-use crate::transport::{ConnectError, Dialer};
+use crate::transport::{ConnectError, Dialer, Link, Transport, Turn};
 
 /// How long the receiver may take for its first frame.
 const WELCOME: Duration = Duration::from_secs(10);
@@ -56,51 +55,58 @@ impl<'a> Misunderstood<'a> {
     }
 }
 
-/// Connects and exchanges the first frames. Cancelling drops the connection.
+/// An open session.
+pub(crate) struct Greeted {
+    pub(crate) link: Link,
+    pub(crate) transport: Transport,
+    pub(crate) welcome: Welcome,
+    /// What came before the welcome.
+    pub(crate) early: Option<Frame>,
+}
+
+/// Connects by `transport` and exchanges the first frames. Cancelling drops the connection.
 ///
 /// # Errors
 /// Why there is no session.
 pub(crate) async fn greet(
-    dialer: &Dialer,
-    window: Window,
-    connector: &ByteString,
+    dialer: &Arc<Dialer>,
+    transport: Transport,
     misunderstood: &mut Misunderstood<'_>,
-) -> Result<(Link, Welcome), Gone> {
-    let mut link = dialer.connect().await.map_err(|error| match error {
-        ConnectError::Token(_) => Gone::Refused(error),
-        other => Gone::Lost(other.to_string(), Duration::ZERO),
-    })?;
-    let welcome = introduce(&mut link, window, connector, misunderstood).await;
-    welcome.map(|welcome| (link, welcome)).map_err(|why| Gone::Lost(why, Duration::ZERO))
+) -> Result<Greeted, ConnectError> {
+    let mut link = Link::connect(dialer, transport).await?;
+    let (window, connector) = dialer.introduction();
+    link.start(&Frame::Hello { window, connector: connector.clone(), tap: false });
+    let timely = tokio::time::timeout(WELCOME, welcome(&mut link, misunderstood)).await;
+    let (welcome, early) = timely.map_err(|_| {
+        ConnectError::Silent(format!("the receiver did not say welcome within {} s", WELCOME.as_secs()))
+    })??;
+    Ok(Greeted { link, transport, welcome, early })
 }
 
-/// Introduces this end and waits for the receiver's first frame.
-async fn introduce(
+/// Waits for the receiver's first frame. A receiver of the reference kind may send a webhook first.
+async fn welcome(
     link: &mut Link,
-    window: Window,
-    connector: &ByteString,
     misunderstood: &mut Misunderstood<'_>,
-) -> Result<Welcome, String> {
-    link.start(Frame::Hello { window, connector: connector.clone(), tap: false }.encode());
-    let welcome = async {
-        loop {
-            match link.turn(true).await {
-                Turn::Sent | Turn::Alive => {}
-                Turn::Received(message) => match Frame::decode(message) {
-                    Ok(Frame::Welcome { session, heartbeat, ack_deadline, .. }) => {
-                        return Ok(Welcome { session, heartbeat, ack_deadline });
-                    }
-                    Ok(Frame::Bye(reason)) => return Err(said_bye(&reason)),
-                    Ok(_) => misunderstood.note(&"a frame came before the welcome"),
-                    Err(error) => misunderstood.note(&error),
-                },
-                Turn::ReceivedText => misunderstood.note(&"a text instead of a frame"),
-                Turn::Ended(why) => return Err(why),
+) -> Result<(Welcome, Option<Frame>), ConnectError> {
+    loop {
+        match link.turn(true).await {
+            Turn::Sent | Turn::Alive => {}
+            Turn::Received(Frame::Welcome { session, heartbeat, ack_deadline, .. }) => {
+                return Ok((Welcome { session, heartbeat, ack_deadline }, None));
             }
+            Turn::Received(Frame::Bye(reason)) => return Err(ConnectError::Left(said_bye(&reason))),
+            Turn::Received(early @ Frame::Deliver(_)) if !link.is_native() => {
+                let (heartbeat, ack_deadline) = (link.heartbeat().unwrap_or(WELCOME), 3 * WELCOME);
+                let session = "(unknown)".into();
+                return Ok((Welcome { session, heartbeat, ack_deadline }, Some(early)));
+            }
+            Turn::Received(Frame::Ping(_)) if !link.is_native() => {}
+            Turn::Received(_) => misunderstood.note(&"a frame came before the welcome"),
+            Turn::NotUnderstood(error) => misunderstood.note(&error),
+            Turn::Closed(why) => return Err(ConnectError::Left(why)),
+            Turn::Ended(why) => return Err(ConnectError::Silent(why)),
         }
-    };
-    let timely = tokio::time::timeout(WELCOME, welcome).await;
-    timely.unwrap_or_else(|_| Err(format!("the receiver did not say welcome within {} s", WELCOME.as_secs())))
+    }
 }
 
 /// Puts the receiver's goodbye into words.

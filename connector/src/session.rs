@@ -1,22 +1,21 @@
-//! One session: frames in, settlements out, until the connection ends or everything is done.
+//! One session, whatever carries it: frames in, settlements out, until the connection ends or everything is done.
 //!
 //! One frame is sent at a time, chosen when the link is idle, so nothing queues up here: what is due is told, the rest
 //! waits in the work and coalesces.
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use engine::ledger::Window;
 use schemas::wire::frame::Frame;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::greeting::{Misunderstood, Welcome, said_bye};
+use crate::greeting::{Greeted, Misunderstood, said_bye};
 use crate::reconnect::Clocks;
 use crate::settle::ranges;
 use crate::stop;
-use crate::transport::websocket::{Link, Turn};
+use crate::transport::{Link, Turn};
 use crate::work::Work;
 
 /// How long goodbye beneath the frames may take.
@@ -53,7 +52,10 @@ enum Sending {
 pub(crate) struct Session<'a> {
     work: &'a mut Work,
     link: Link,
+    /// The interval that the receiver named.
     heartbeat: Duration,
+    early: Option<Frame>,
+    brought: &'a mut bool,
     between_progress: Duration,
     spoke: Instant,
     progress_due: Instant,
@@ -73,18 +75,22 @@ enum Leaving {
 }
 
 impl<'a> Session<'a> {
+    /// Makes a session. `brought` becomes true once it brings a webhook.
     pub(crate) fn new(
         work: &'a mut Work,
-        link: Link,
-        welcome: &Welcome,
+        greeted: Greeted,
+        brought: &'a mut bool,
         misunderstood: Misunderstood<'a>,
     ) -> Self {
+        let Greeted { link, welcome, early, .. } = greeted;
         let now = Instant::now();
         let between_progress = welcome.ack_deadline.clamp(3 * SHORTEST, LONGEST) / 3;
         Self {
             work,
             link,
-            heartbeat: welcome.heartbeat.clamp(SHORTEST, LONGEST),
+            heartbeat: welcome.heartbeat,
+            early,
+            brought,
             between_progress,
             spoke: now,
             progress_due: now + between_progress,
@@ -99,6 +105,9 @@ impl<'a> Session<'a> {
     /// Runs the session to its end. Cancelling drops the connection; the work stays whole.
     pub(crate) async fn run(mut self, stop: &mut watch::Receiver<bool>) -> End {
         let mut clocks = Clocks::now();
+        if let Some(early) = self.early.take() {
+            self.receive(early);
+        }
         let end = loop {
             self.send_what_is_due();
             let (wake, reads) = (self.wake(), !self.work.is_swamped());
@@ -122,8 +131,9 @@ impl<'a> Session<'a> {
             if clocks.slept() {
                 break End::Slept;
             }
-            if self.link.heard().elapsed() >= 2 * self.heartbeat {
-                break End::Lost(format!("nothing was heard for {:?}, two heartbeats", 2 * self.heartbeat));
+            let silence = 2 * self.heartbeat();
+            if self.link.heard().elapsed() >= silence {
+                break End::Lost(format!("nothing was heard for {silence:?}, two heartbeats"));
             }
         };
         self.work.disconnected();
@@ -145,31 +155,40 @@ impl<'a> Session<'a> {
                     Sending::Other => {}
                 }
             }
-            Turn::Received(message) => return self.receive(message),
-            Turn::ReceivedText => self.misunderstood.note(&"a text instead of a frame"),
+            Turn::Received(frame) => return self.receive(frame),
+            Turn::NotUnderstood(error) => self.misunderstood.note(&error),
             Turn::Alive => {}
-            Turn::Ended(why) => return Some(End::Lost(why)),
+            Turn::Closed(why) | Turn::Ended(why) => return Some(End::Lost(why)),
         }
         None
     }
 
-    fn receive(&mut self, message: Bytes) -> Option<End> {
-        match Frame::decode(message) {
-            Ok(Frame::Deliver(deliveries)) => deliveries.into_iter().for_each(|one| self.work.take(one)),
-            Ok(Frame::Ping(n)) => self.pong = Some(n),
-            Ok(Frame::Pong(_)) => {}
-            Ok(Frame::Gap { missed, first, last }) => debug!(missed, first, last, "the receiver tells a gap"),
-            Ok(Frame::Bye(reason)) => return Some(End::Lost(said_bye(&reason))),
-            Ok(
-                Frame::Hello { .. }
-                | Frame::Welcome { .. }
-                | Frame::Settle(_)
-                | Frame::Progress(_)
-                | Frame::Window(_),
-            ) => self.misunderstood.note(&"a frame that receivers do not send at this place"),
-            Err(error) => self.misunderstood.note(&error),
+    fn receive(&mut self, frame: Frame) -> Option<End> {
+        match frame {
+            Frame::Deliver(deliveries) => {
+                *self.brought = true;
+                deliveries.into_iter().for_each(|one| self.work.take(one));
+            }
+            Frame::Ping(n) => self.pong = Some(n),
+            Frame::Pong(_) => {}
+            Frame::Gap { missed, first, last } => debug!(missed, first, last, "the receiver tells a gap"),
+            Frame::Bye(reason) => return Some(End::Lost(said_bye(&reason))),
+            // In the compatible dialect, webhooks may come before it, and polls repeat it.
+            Frame::Welcome { .. } if !self.link.is_native() => {}
+            Frame::Hello { .. }
+            | Frame::Welcome { .. }
+            | Frame::Settle(_)
+            | Frame::Progress(_)
+            | Frame::Window(_) => {
+                self.misunderstood.note(&"a frame that receivers do not send at this place");
+            }
         }
         None
+    }
+
+    /// Returns how often each end shows life.
+    fn heartbeat(&self) -> Duration {
+        self.link.heartbeat().unwrap_or(self.heartbeat).clamp(SHORTEST, LONGEST)
     }
 
     /// Starts to send the frame that is most due, if the link is idle and there is one.
@@ -180,7 +199,7 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         if let Some((frame, sending)) = self.most_due(now) {
             self.sending = sending;
-            self.link.start(frame.encode());
+            self.link.start(&frame);
         }
     }
 
@@ -213,12 +232,12 @@ impl<'a> Session<'a> {
 
     /// Half an interval after the last frame: late timers still keep to the whole one.
     fn ping_due(&self) -> Instant {
-        self.spoke + self.heartbeat / 2
+        self.spoke + self.heartbeat() / 2
     }
 
     /// Returns when to look again at the latest.
     fn wake(&self) -> Instant {
-        let silent = (self.link.heard() + 2 * self.heartbeat).min(Instant::now() + LOOK);
+        let silent = (self.link.heard() + 2 * self.heartbeat()).min(Instant::now() + LOOK);
         if !self.link.is_idle() {
             return silent;
         }

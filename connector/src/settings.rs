@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytestring::ByteString;
 use engine::backoff::Backoff;
-use engine::config::{Faults, Node, Secret};
+use engine::config::{Environment, Faults, Node, Secret};
 use engine::kind::{Build, Context, OpenError, Role, Stage};
 use engine::ledger::Window;
 use engine::meter::Metric;
@@ -21,7 +21,7 @@ use crate::recent::Recent;
 use crate::reconnect::Reconnect;
 use crate::status::Board;
 use crate::subscribe::Source;
-use crate::transport::{Dialer, tls};
+use crate::transport::{Dialer, Fallback, Protocol, Proxy, Tls, TlsFiles, Way};
 
 /// The largest window of webhooks.
 const MOST_IN_FLIGHT: u32 = 100_000;
@@ -54,6 +54,12 @@ pub(crate) struct Subscribe {
     /// How long to wait before connecting again.
     #[serde(default)]
     reconnect: Waits,
+    /// How to speak to the receiver. `auto` takes the best that gets through.
+    #[serde(default)]
+    protocol: Protocol,
+    /// Certificates of the connection, for `https` and `wss`.
+    #[serde(default)]
+    tls: TlsFiles,
 }
 
 /// The waits between tries to connect. Each is drawn evenly between zero and a bound that doubles.
@@ -64,6 +70,9 @@ struct Waits {
     initial_seconds: Seconds,
     /// The largest bound, in seconds.
     max_seconds: Seconds,
+    /// Once another way than the best had to be taken, how long until the best is tried again, in seconds. In vain, it
+    /// doubles, up to an hour.
+    better_seconds: Seconds,
 }
 
 impl Default for Waits {
@@ -71,6 +80,7 @@ impl Default for Waits {
         Self {
             initial_seconds: Seconds(Duration::from_secs(1)),
             max_seconds: Seconds(Duration::from_secs(60)),
+            better_seconds: Seconds(Duration::from_secs(300)),
         }
     }
 }
@@ -116,6 +126,9 @@ impl Build for Subscribe {
         if self.max_in_flight.get() > MOST_IN_FLIGHT {
             add("max_in_flight", "expected 100,000 at most");
         }
+        if self.tls.cert.is_some() != self.tls.key.is_some() {
+            add("tls", "`cert` and `key` belong together, and one is missing");
+        }
         if self.reconnect.max_seconds.0 < self.reconnect.initial_seconds.0 {
             add("reconnect", "`max_seconds` is smaller than `initial_seconds`");
         }
@@ -124,23 +137,27 @@ impl Build for Subscribe {
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
         let channel = ByteString::from(self.channel);
         let fails = |what| OpenError { what, help: None };
+        let proxy = Proxy::find(&Environment, &self.url).map_err(fails)?;
         let tls = match self.url.tls {
-            true => Some(cx.resources.get_or_make("connector", tls).map_err(fails)?.as_ref().clone()),
+            true => Some(open_tls(self.tls, cx).map_err(fails)?),
             false => None,
         };
-        let dialer = Dialer::new(self.url, &channel, self.token, tls);
+        let window = Window {
+            events: usize::try_from(self.max_in_flight.get()).unwrap_or(usize::MAX),
+            bytes: usize::try_from(self.max_in_flight_bytes.get()).unwrap_or(usize::MAX),
+        };
+        let connector = self.connector_id.into();
+        let way = Way { channel: channel.clone(), connector, window, tls, proxy };
+        let dialer = Dialer::new(self.url, self.token, way);
         let dialer = dialer.map_err(|_| fails("the token cannot be sent in a header".to_owned()))?;
         let Ok(recent) =
             cx.resources.get_or_make(&channel, || Ok::<_, Infallible>(Mutex::new(Recent::default())));
         let duplicates = cx.meter.counter(Metric::Duplicates, &cx.name, "");
         let backoff = Backoff::doubling(self.reconnect.initial_seconds.0, self.reconnect.max_seconds.0);
         Ok(Box::new(Source {
-            window: Window {
-                events: usize::try_from(self.max_in_flight.get()).unwrap_or(usize::MAX),
-                bytes: usize::try_from(self.max_in_flight_bytes.get()).unwrap_or(usize::MAX),
-            },
-            connector: self.connector_id.into(),
-            dialer,
+            window,
+            dialer: Arc::new(dialer),
+            fallback: Fallback::new(self.protocol, self.reconnect.better_seconds.0),
             reconnect: Reconnect::new(backoff, StdRng::from_os_rng()),
             recent,
             status: Board::shared(&cx.resources).channel(&channel, duplicates),
@@ -151,4 +168,10 @@ impl Build for Subscribe {
             channel,
         }))
     }
+}
+
+/// Returns what makes encrypted connections, which all channels with the same files share.
+fn open_tls(files: TlsFiles, cx: &Context) -> Result<Arc<Tls>, String> {
+    let name = format!("{files:?}");
+    cx.resources.get_or_make(&name, || Tls::open(files))
 }

@@ -43,6 +43,7 @@ pub(crate) struct ChannelStatus {
 struct Connection {
     state: State,
     since: SystemTime,
+    transport: Option<&'static str>,
     last_error: Option<String>,
 }
 
@@ -52,6 +53,8 @@ pub(crate) struct Shown {
     pub(crate) state: State,
     /// Seconds since 1970.
     since: u64,
+    /// How the last session travels.
+    transport: Option<&'static str>,
     last_error: Option<String>,
     outstanding: usize,
     delivered: u64,
@@ -61,7 +64,12 @@ pub(crate) struct Shown {
 
 impl ChannelStatus {
     fn new(duplicates: Counter) -> Self {
-        let connection = Connection { state: State::Connecting, since: SystemTime::now(), last_error: None };
+        let connection = Connection {
+            state: State::Connecting,
+            since: SystemTime::now(),
+            transport: None,
+            last_error: None,
+        };
         Self {
             connection: Mutex::new(connection),
             outstanding: AtomicUsize::new(0),
@@ -78,9 +86,13 @@ impl ChannelStatus {
             connection.state = state;
             connection.since = SystemTime::now();
         }
-        if state == State::Connected {
-            self.sessions.fetch_add(1, Ordering::Relaxed);
-        }
+    }
+
+    /// Notes that a session is open.
+    pub(crate) fn connected(&self, transport: &'static str) {
+        self.becomes(State::Connected);
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).transport = Some(transport);
     }
 
     /// Keeps the newest error.
@@ -94,6 +106,7 @@ impl ChannelStatus {
         Shown {
             state: connection.state,
             since: since.as_secs(),
+            transport: connection.transport,
             last_error: connection.last_error.clone(),
             outstanding: self.outstanding.load(Ordering::Relaxed),
             delivered: self.delivered.get(),

@@ -12,15 +12,16 @@ use engine::webhook::Event;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::greeting::{Gone, Misunderstood, greet};
+use crate::greeting::{Gone, Greeted, Misunderstood, greet};
 use crate::recent::Recent;
 use crate::reconnect::{Clocks, Reconnect};
 use crate::session::{End, Session};
 use crate::status::{ChannelStatus, State};
 use crate::stop;
-use crate::transport::Dialer;
+use crate::transport::fallback::Next;
+use crate::transport::{Dialer, Fallback};
 use crate::work::{Ends, Work};
 
 /// While stopping, a lost connection is tried again after this at the latest.
@@ -33,8 +34,8 @@ const SLICE: Duration = Duration::from_secs(1);
 pub(crate) struct Source {
     pub(crate) channel: ByteString,
     pub(crate) window: Window,
-    pub(crate) connector: ByteString,
-    pub(crate) dialer: Dialer,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) fallback: Fallback,
     pub(crate) reconnect: Reconnect,
     pub(crate) recent: Arc<Mutex<Recent>>,
     pub(crate) status: Arc<ChannelStatus>,
@@ -93,26 +94,67 @@ impl Source {
     /// Makes one connection and lives it. None: told to stop, and done.
     async fn connect(&mut self, work: &mut Work) -> Option<Gone> {
         self.status.becomes(State::Connecting);
-        info!(channel = %self.channel, receiver = %self.dialer.address(), "connecting");
-        let mut misunderstood = Misunderstood::new(&self.channel, &self.misunderstood);
-        let greeted = tokio::select! {
-            biased;
-            () = stop::told(&mut self.stop), if work.is_done() => return None,
-            greeted = greet(&self.dialer, work.window(), &self.connector, &mut misunderstood) => greeted,
+        self.fallback.begin();
+        let greeted = loop {
+            let transport = self.fallback.current();
+            info!(channel = %self.channel, receiver = %self.dialer.address(), transport = transport.name(), "connecting");
+            let mut misunderstood = Misunderstood::new(&self.channel, &self.misunderstood);
+            let greeted = tokio::select! {
+                biased;
+                () = stop::told(&mut self.stop), if work.is_done() => return None,
+                greeted = greet(&self.dialer, transport, &mut misunderstood) => greeted,
+            };
+            let error = match greeted {
+                Ok(greeted) => break greeted,
+                Err(error) => error,
+            };
+            match self.fallback.failed(&error) {
+                Next::Another => {
+                    let next = self.fallback.current().name();
+                    warn!(channel = %self.channel, transport = transport.name(), %error, next, "this way is blocked");
+                    self.status.failed(error.to_string());
+                }
+                Next::Wait => return Some(Gone::Lost(error.to_string(), Duration::ZERO)),
+                Next::Refused => return Some(Gone::Refused(error)),
+            }
         };
-        let (link, welcome) = match greeted {
-            Ok(greeted) => greeted,
-            Err(gone) => return Some(gone),
-        };
-        self.connections.add(1);
-        self.status.becomes(State::Connected);
-        let (Window { events, bytes }, session) = (self.window, &*welcome.session);
-        info!(channel = %self.channel, session, window = events, window_bytes = bytes, "connected");
-        let began = Instant::now();
-        match Session::new(work, link, &welcome, misunderstood).run(&mut self.stop).await {
-            End::Left => None,
-            End::Lost(why) => Some(Gone::Lost(why, began.elapsed())),
-            End::Slept => Some(Gone::Slept),
+        self.fallback.works();
+        self.live(greeted, work).await
+    }
+
+    /// Lives sessions until one ends; a better way that works meanwhile takes the session over.
+    async fn live(&mut self, mut greeted: Greeted, work: &mut Work) -> Option<Gone> {
+        loop {
+            self.connections.add(1);
+            let transport = greeted.transport;
+            self.status.connected(transport.name());
+            let (Window { events, bytes }, session) = (self.window, greeted.welcome.session.clone());
+            info!(
+                channel = %self.channel, session = &*session, transport = transport.name(), window = events,
+                window_bytes = bytes, "connected"
+            );
+            let (began, mut brought) = (Instant::now(), false);
+            let Self { fallback, dialer, stop, channel, misunderstood: counter, .. } = &mut *self;
+            let (channel, counter) = (&*channel, &*counter);
+            let misunderstood = Misunderstood::new(channel, counter);
+            let mut probing = stop.clone();
+            let session = Session::new(work, greeted, &mut brought, misunderstood);
+            let end = tokio::select! {
+                biased;
+                end = Box::pin(session.run(stop)) => end,
+                better = Box::pin(better(fallback, dialer, channel, counter, &mut probing)) => {
+                    // What the old session had in flight comes back on the new one and joins what is in progress.
+                    work.disconnected();
+                    greeted = better;
+                    continue;
+                }
+            };
+            self.fallback.ended(began.elapsed(), brought);
+            return match end {
+                End::Left => None,
+                End::Lost(why) => Some(Gone::Lost(why, began.elapsed())),
+                End::Slept => Some(Gone::Slept),
+            };
         }
     }
 
@@ -166,4 +208,34 @@ impl Source {
             }
         }
     }
+}
+
+/// Waits until a better way works. Cancelling drops what was begun.
+async fn better(
+    fallback: &mut Fallback,
+    dialer: &Arc<Dialer>,
+    channel: &str,
+    counter: &Counter,
+    stop: &mut watch::Receiver<bool>,
+) -> Greeted {
+    while let Some((at, ways)) = fallback.better() {
+        tokio::time::sleep_until(at).await;
+        if stop::is_told(stop) {
+            break;
+        }
+        for way in ways {
+            match greet(dialer, *way, &mut Misunderstood::new(channel, counter)).await {
+                Ok(greeted) => {
+                    info!(channel, transport = way.name(), "a better way works again");
+                    fallback.improved(*way);
+                    return greeted;
+                }
+                Err(error) => {
+                    debug!(channel, transport = way.name(), %error, "a better way does not work yet")
+                }
+            }
+        }
+        fallback.not_improved();
+    }
+    std::future::pending().await
 }

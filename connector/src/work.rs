@@ -85,11 +85,6 @@ impl Work {
         }
     }
 
-    /// Returns how much may be unsettled.
-    pub(crate) fn window(&self) -> Window {
-        self.window
-    }
-
     /// Returns true when no webhook is in progress; settlements may still wait to be told.
     pub(crate) fn is_idle(&self) -> bool {
         self.jobs.is_empty()

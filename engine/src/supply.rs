@@ -4,6 +4,9 @@
 //! with its window and gets a [`Subscription`]: webhooks arrive there as long as fewer are unsettled than the window
 //! allows. Dropping the subscription and the acks returns everything to the channel at once.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -11,10 +14,42 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::ack::Outcome;
 use crate::ledger::Window;
 use crate::store::{Parked, Stats, StoreError};
-use crate::webhook::{Event, Id};
+use crate::webhook::{Event, Id, Webhook};
 
 /// Requests that may wait for a busy buffer. Each asker waits for its answer, so sessions and admin calls bound it too.
 const REQUESTS: usize = 256;
+
+/// Tells which webhooks a session can carry. Cloning shares it.
+#[derive(Clone)]
+pub struct Carries(Arc<Judge>);
+
+/// Says whether a webhook can be carried.
+type Judge = dyn Fn(&Webhook) -> Result<(), Unfit> + Send + Sync;
+
+/// Why a session cannot carry a webhook: the limit, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit(pub Cow<'static, str>);
+
+impl Carries {
+    /// Asks `judge` about each webhook before it is handed out.
+    pub fn new(judge: impl Fn(&Webhook) -> Result<(), Unfit> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(judge))
+    }
+
+    /// Tells whether the session can carry `webhook`.
+    ///
+    /// # Errors
+    /// It cannot, and which limit is in the way.
+    pub fn judge(&self, webhook: &Webhook) -> Result<(), Unfit> {
+        (self.0)(webhook)
+    }
+}
+
+impl fmt::Debug for Carries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Carries")
+    }
+}
 
 /// Where webhooks of one channel are to be had. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -35,6 +70,8 @@ pub enum Request {
         window: watch::Receiver<Window>,
         /// Where the webhooks go.
         events: mpsc::Sender<Event>,
+        /// What the session can carry; none means every webhook.
+        carries: Option<Carries>,
     },
     /// A webhook was settled by its id, by somebody who may not hold its ack.
     Settle {
@@ -104,9 +141,23 @@ impl Supply {
     /// # Errors
     /// The buffer has ended.
     pub async fn attach(&self, session: String, window: Window, most: usize) -> Result<Subscription, Gone> {
+        self.attach_limited(session, window, most, None).await
+    }
+
+    /// Attaches a session that may not be able to carry every webhook.
+    ///
+    /// # Errors
+    /// The buffer has ended.
+    pub async fn attach_limited(
+        &self,
+        session: String,
+        window: Window,
+        most: usize,
+        carries: Option<Carries>,
+    ) -> Result<Subscription, Gone> {
         let (sender, events) = mpsc::channel(most.max(1));
         let (changes, window) = watch::channel(window);
-        self.ask(Request::Attach { session, window, events: sender }).await?;
+        self.ask(Request::Attach { session, window, events: sender, carries }).await?;
         Ok(Subscription { events, window: changes })
     }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::connections::Connections;
 use crate::flat::{self, MODES};
+use crate::link;
 use crate::receiver::{Flags, set};
 use crate::route::{Routes, Spot, WINDOW};
 use crate::unavailable;
@@ -33,7 +34,7 @@ pub(crate) const KEYS: &[&str] = &[
 ];
 
 /// What may stand at the top of every shape.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 30] = [
     "cloud",
     "routes",
     "channels",
@@ -58,26 +59,20 @@ const KNOWN: [&str; 24] = [
     "ack_timeout",
     "log_level",
     "log_format",
-];
-
-/// What may stand at the top in other versions.
-const LATER: [&str; 12] = [
     "protocol",
-    "tap",
     "tls",
-    "ca_cert",
-    "proxy",
-    "verify_ssl",
     "ca_cert_path",
     "client_cert_path",
     "client_key_path",
-    "etcd_host",
-    "etcd_port",
-    "etcd_prefix",
+    "verify_ssl",
 ];
 
+/// What may stand at the top in other versions.
+const LATER: [&str; 6] = ["tap", "ca_cert", "proxy", "etcd_host", "etcd_port", "etcd_prefix"];
+
 /// The settings at the top that every channel's source takes over.
-pub(crate) const SHARED: [&str; 4] = ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect"];
+pub(crate) const SHARED: [&str; 6] =
+    ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect", "protocol", "tls"];
 
 /// Where a channel's webhooks go.
 #[derive(Clone, Copy)]
@@ -104,7 +99,7 @@ struct Origin {
 }
 
 /// The settings that may come from the environment, each with the pointer of its key. Of two names the later wins.
-const VARIABLES: [(&str, &[&str]); 7] = [
+const VARIABLES: [(&str, &[&str]); 11] = [
     ("CONNECTOR_CLOUD_URL", &["cloud", "url"]),
     ("CLOUD_URL", &["cloud", "url"]),
     ("CONNECTOR_TOKEN", &["cloud", "token"]),
@@ -112,6 +107,10 @@ const VARIABLES: [(&str, &[&str]); 7] = [
     ("CONNECTOR_RECONNECT_DELAY", &["reconnect", "initial_seconds"]),
     ("CONNECTOR_MAX_RECONNECT_DELAY", &["reconnect", "max_seconds"]),
     ("CONNECTOR_MAX_CONCURRENT_REQUESTS", &["max_in_flight"]),
+    ("CONNECTOR_PROTOCOL", &["protocol"]),
+    ("CONNECTOR_CA_CERT_PATH", &["tls", "ca"]),
+    ("CONNECTOR_CLIENT_CERT_PATH", &["tls", "cert"]),
+    ("CONNECTOR_CLIENT_KEY_PATH", &["tls", "key"]),
 ];
 
 /// Keys of the flat shape that say what others say elsewhere, each with the way to that.
@@ -154,6 +153,7 @@ pub fn read(root: &Node, connections: &Connections, faults: &mut Faults) -> Vec<
     }
     unavailable::check(root, &KNOWN, &LATER, faults);
     flat::warn_of_no_effect(root, faults);
+    link::check(root, faults);
     let inline = root.get("connections").map(|inline| Connections::read(Some(&inline), faults));
     let connections = inline.as_ref().unwrap_or(connections);
     let mut drafts = Vec::new();

@@ -159,10 +159,13 @@ pub(crate) fn warn_of_no_effect(root: &Node, faults: &mut Faults) {
 }
 
 /// Settings of the source that have other names in the flat shape: that name, and the way to the setting.
-pub(crate) const RENAMED: [(&str, &[&str]); 3] = [
+pub(crate) const RENAMED: [(&str, &[&str]); 6] = [
     ("reconnect_delay", &["reconnect", "initial_seconds"]),
     ("max_reconnect_delay", &["reconnect", "max_seconds"]),
     ("max_concurrent_requests", &["max_in_flight"]),
+    ("ca_cert_path", &["tls", "ca"]),
+    ("client_cert_path", &["tls", "cert"]),
+    ("client_key_path", &["tls", "key"]),
 ];
 
 /// Lays the flat shape's names for settings of the source over `source`.

@@ -1,13 +1,16 @@
 //! Everything promised to outsiders: configuration formats and the wire.
 //!
 //! Each format desugars to [`Draft`](engine::graph::draft::Draft)s: [`webhooks`] for a receiver, with the settings of
-//! [`receiver`]; [`connector`] for a connector, with the named [`connections`]; [`graph`], the explicit form, for either.
+//! [`receiver`]; [`connector`] for a connector, with the [`link`] to its receiver and the named [`connections`]; [`graph`],
+//! the explicit form, for either.
 
 pub mod webhooks;
 
 pub mod receiver;
 
 pub mod connector;
+
+pub mod link;
 
 pub mod connections;
 

@@ -34,13 +34,16 @@ pub(crate) const KEYS: &[&str] = &[
 ];
 
 /// The keys that are not part of this version.
-const LATER: [&str; 3] = ["tls", "allow_query_token", "admin_listen"];
+const LATER: [&str; 1] = ["admin_listen"];
 
 /// The settings that may come from the environment, each with the pointer of its key in `receiver.json`.
-const VARIABLES: [(&str, &[&str]); 10] = [
+const VARIABLES: [(&str, &[&str]); 13] = [
     ("WEBHOOK_CONNECT_LISTEN", &["listen"]),
     ("WEBHOOK_CONNECT_ADMIN_TOKEN", &["admin_token"]),
     ("WEBHOOK_CONNECT_INSECURE_HTTP", &["insecure_http"]),
+    ("WEBHOOK_CONNECT_TLS_CERT", &["tls", "cert"]),
+    ("WEBHOOK_CONNECT_TLS_KEY", &["tls", "key"]),
+    ("WEBHOOK_CONNECT_TLS_CLIENT_CA", &["tls", "client_ca"]),
     ("WEBHOOK_CONNECT_BUFFER", &["buffer", "url"]),
     ("WEBHOOK_CONNECT_CHANNEL_TOKEN", &["channel_token"]),
     ("WEBHOOK_CONNECT_TRUSTED_PROXIES", &["trusted_proxies"]),
@@ -57,10 +60,14 @@ pub struct Receiver {
     pub listen: SocketAddr,
     /// The token of the admin API, which is off without one.
     pub admin_token: Option<Secret>,
+    /// The certificate to listen with; none listens without TLS.
+    pub tls: Option<Tls>,
     /// Where webhooks are kept.
     pub buffer: Buffer,
     /// The token of every channel that has none of its own.
     pub channel_token: Option<Secret>,
+    /// Whether connectors may give their token as `?token=`.
+    pub allow_query_token: bool,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long deliveries in flight may take to finish after SIGTERM, in seconds.
@@ -105,6 +112,8 @@ impl Receiver {
             body_timeout_seconds,
             flow_log,
             limits,
+            tls: None,
+            allow_query_token: false,
             shown: Shown { limits: None, channel_token: Some(token) },
         }
     }
@@ -128,6 +137,19 @@ pub enum Buffer {
     Memory,
 }
 
+/// The certificate to listen with.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// File with the certificate and what links it to its authority, as PEM. Read again when it changes.
+    pub cert: PathBuf,
+    /// File with its private key, as PEM. Read again when it changes.
+    pub key: PathBuf,
+    /// File with the authorities of connectors' certificates, as PEM. With it, everything below `/connect` needs a client
+    /// certificate of theirs; senders of webhooks need none.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// The log lines of every webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -149,16 +171,20 @@ impl Default for FlowLog {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct File {
-    /// Address and port to listen at. Another address than the loopback needs `insecure_http`.
+    /// Address and port to listen at. Another address than the loopback needs `tls` or `insecure_http`.
     listen: String,
     /// The token of the admin API, which is off without one.
     admin_token: Option<Secret>,
     /// Listen without TLS on other addresses than the loopback: behind a proxy that speaks TLS.
     insecure_http: bool,
+    /// The certificate to listen with. Without it, the receiver speaks plain HTTP.
+    tls: Option<Tls>,
     /// Where webhooks are kept.
     buffer: BufferFile,
     /// The token of every channel that has none of its own.
     channel_token: Option<Secret>,
+    /// Whether connectors may give their token as `?token=`, which proxies write into their logs.
+    allow_query_token: bool,
     /// Proxies whose `X-Forwarded-For` is believed, as networks (`10.0.0.0/8`) or addresses.
     trusted_proxies: Vec<String>,
     /// Seconds that deliveries in flight may take to finish after SIGTERM.
@@ -193,8 +219,10 @@ impl Default for File {
             listen: "127.0.0.1:8080".to_owned(),
             admin_token: None,
             insecure_http: false,
+            tls: None,
             buffer: BufferFile { url: "embedded:./data".to_owned() },
             channel_token: None,
+            allow_query_token: false,
             trusted_proxies: Vec::new(),
             drain_seconds: 30,
             max_body_bytes: LARGEST_BODY,
@@ -216,7 +244,7 @@ pub type Flags = Vec<(&'static [&'static str], String)>;
 
 /// Reads the settings from the file, the environment and the flags.
 ///
-/// Relative folders are relative to `folder`, where the file stands, when they come from the file, and to the working
+/// Relative paths are relative to `folder`, where the file stands, when they come from the file, and to the working
 /// directory otherwise.
 pub fn read(
     file: Option<&Node>,
@@ -233,6 +261,7 @@ pub fn read(
             members.retain(|key, _| !LATER.contains(&key.as_str()));
         }
     }
+    join_paths(&mut all, folder);
     let mut buffer_from_file = true;
     let variables = VARIABLES.iter().filter_map(|(name, keys)| Some((*keys, environment.get(name)?)));
     for (keys, text) in variables.chain(flags.iter().map(|(keys, text)| (*keys, text.clone()))) {
@@ -253,8 +282,10 @@ pub fn read(
     Some(Receiver {
         listen: listen?,
         admin_token: file.admin_token.filter(|token| !token.is_empty()),
+        tls: file.tls,
         buffer: buffer?,
         channel_token: file.channel_token.filter(|token| !token.is_empty()),
+        allow_query_token: file.allow_query_token,
         trusted_proxies,
         drain_seconds: file.drain_seconds,
         max_body_bytes: file.max_body_bytes,
@@ -269,6 +300,16 @@ pub fn read(
 fn refuse_later(file: &Node, faults: &mut Faults) {
     for (key, member) in file.members().filter(|(key, _)| LATER.contains(key)) {
         unavailable::refuse(&member, &format!("`{key}`"), faults);
+    }
+}
+
+/// Makes the paths that the file has independent of the working directory.
+fn join_paths(all: &mut Value, folder: &Path) {
+    let Some(tls) = all.get_mut("tls").and_then(Value::as_object_mut) else { return };
+    for path in tls.values_mut() {
+        if let Some(text) = path.as_str() {
+            *path = json!(folder.join(text));
+        }
     }
 }
 
@@ -297,8 +338,9 @@ fn read_listen(file: &File, root: &Pointer, faults: &mut Faults) -> Option<Socke
         faults.add(&at, "expected an address and a port, like 127.0.0.1:8080 or [::]:8080", None);
         return None;
     };
-    if !listen.ip().is_loopback() && !file.insecure_http {
-        let help = "behind a proxy that speaks TLS, say so with `insecure_http` or --insecure-http";
+    if !listen.ip().is_loopback() && !file.insecure_http && file.tls.is_none() {
+        let help = "give it a certificate with `tls` or --tls-cert and --tls-key, or, behind a proxy that speaks TLS, say so \
+            with `insecure_http` or --insecure-http";
         faults.add(&at, "this address would take webhooks without TLS", Some(help.to_owned()));
     }
     Some(listen)

@@ -122,6 +122,34 @@ fn settings_come_from_the_file_then_the_environment_then_flags() {
 }
 
 #[test]
+fn a_certificate_opens_other_addresses_than_the_loopback() {
+    let file = Node::new(
+        serde_json::json!({"listen": "0.0.0.0:443", "tls": {"cert": "c.pem", "key": "/run/k.pem"}}),
+        Pointer::root(),
+    );
+    let environment =
+        |name: &str| (name == "WEBHOOK_CONNECT_TLS_CLIENT_CA").then(|| "./authorities.pem".to_owned());
+    let mut faults = Faults::default();
+    let read = |environment: &dyn engine::config::Lookup, flags: &receiver::Flags, faults: &mut Faults| {
+        receiver::read(Some(&file), Path::new("/etc"), environment, flags, faults)
+    };
+    let tls = |cert: &str, client_ca: Option<&str>| receiver::Tls {
+        cert: cert.into(),
+        key: "/run/k.pem".into(),
+        client_ca: client_ca.map(Into::into),
+    };
+    let settings = read(&environment, &Vec::new(), &mut faults).unwrap();
+    assert_eq!(settings.tls, Some(tls("/etc/c.pem", Some("./authorities.pem"))));
+    let flags: receiver::Flags = vec![(&["tls", "cert"], "d.pem".to_owned())];
+    let settings = read(&lookup, &flags, &mut faults).unwrap();
+    assert_eq!(settings.tls, Some(tls("d.pem", None)));
+    assert!(faults.is_empty());
+    let half: receiver::Flags = vec![(&["tls", "key"], "k.pem".to_owned())];
+    assert!(receiver::read(None, Path::new("/etc"), &lookup, &half, &mut faults).is_none());
+    assert!(format!("{faults:?}").contains("cert"), "{faults:?}");
+}
+
+#[test]
 fn a_channel_and_a_destination_are_enough() {
     let mut faults = Faults::default();
     let root = Node::new(serde_json::json!({}), Pointer::root());

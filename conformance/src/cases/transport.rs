@@ -9,8 +9,9 @@ use crate::case::{Case, Failed, ensure};
 use crate::cases::fidelity::to_http;
 use crate::party::connector::Link;
 use crate::party::destination::Destination;
+use crate::party::process::Process;
 use crate::party::proxy::{Mode, Proxy};
-use crate::party::receiver::{CHANNEL, Setup, TOKEN};
+use crate::party::receiver::{CHANNEL, Receiver, Setup, TOKEN};
 use crate::party::sender;
 use crate::party::wait::until;
 use crate::stand::Stand;
@@ -32,6 +33,13 @@ pub(super) const CASES: &[Case] = &[
         proves: "G5",
         needs_durability: false,
         run: |stand| Box::pin(silent_link(stand)),
+    },
+    Case {
+        id: "TRN-03",
+        title: "with WebSocket blocked, webhooks come by events, then by polling, and by WebSocket again later",
+        proves: "F4.3",
+        needs_durability: false,
+        run: |stand| Box::pin(fallback(stand)),
     },
 ];
 
@@ -79,4 +87,52 @@ async fn silent_link(stand: Stand) -> Result<(), Failed> {
     .await
     .map_err(|Failed(why)| Failed(format!("{why}\n{}", connector.log().unwrap_or_default())))?;
     connector.kill().await
+}
+
+async fn fallback(stand: Stand) -> Result<(), Failed> {
+    let receiver = stand.receiver(Setup::default()).await?;
+    let proxy = Proxy::start(receiver.address()).await?;
+    proxy.set(Mode::NoWebSocket);
+    let destination = Destination::start().await?;
+    let mut config = to_http(&receiver, &destination.url());
+    config["cloud"]["url"] = json!(format!("http://{}", proxy.address()));
+    config["reconnect"] = json!({ "initial_seconds": 0.05, "max_seconds": 0.5, "better_seconds": 3600 });
+    let mut connector = stand.connector(&config)?;
+    travels(&receiver, &mut connector, &destination, "sse").await?;
+    proxy.set(Mode::NoStreams);
+    travels(&receiver, &mut connector, &destination, "long_poll").await?;
+    // A connector that has just started begins with the best and takes the better way once it works again.
+    connector.kill().await?;
+    proxy.set(Mode::NoWebSocket);
+    config["reconnect"]["better_seconds"] = json!(1);
+    let mut connector = stand.connector(&config)?;
+    travels(&receiver, &mut connector, &destination, "sse").await?;
+    proxy.set(Mode::Pass);
+    travels(&receiver, &mut connector, &destination, "websocket").await?;
+    receiver.settles("everything is settled", SOON, |stats| stats.count("messages_delivered") == 4).await?;
+    connector.kill().await
+}
+
+/// Waits until the connector says that it is connected by `transport`, and has a webhook delivered.
+async fn travels(
+    receiver: &Receiver,
+    connector: &mut Process,
+    destination: &Destination,
+    transport: &str,
+) -> Result<(), Failed> {
+    let from = connector.log()?.rfind("connecting").unwrap_or(0);
+    let named = format!("transport=\"{transport}\"");
+    let connected = |log: &str| {
+        let mut lines = log.lines();
+        lines.any(|line| line.contains(" connected ") && line.contains(&named)).then_some(())
+    };
+    connector.says(&format!("connected by {transport}"), from, SOON * 6, connected).await?;
+    let before = destination.count();
+    sender::accepted(receiver.address(), transport, "1").await?;
+    until("the webhook arrives", SOON * 2, || {
+        let there = destination.count() > before;
+        async move { Ok(there.then_some(())) }
+    })
+    .await?;
+    Ok(())
 }

@@ -1,13 +1,19 @@
-//! A TCP proxy that passes bytes on, falls silent, or cuts.
+//! A proxy that passes bytes on, falls silent, or stands in the way of streams.
 
 use std::net::SocketAddr;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::case::Failed;
+
+/// The largest head of a request that is looked at, in bytes.
+const LARGEST_HEAD: usize = 16 * 1024;
+
+/// What an upgrade is answered.
+const REFUSED: &[u8] = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 7\r\nconnection: close\r\n\r\nblocked";
 
 /// What the proxy does with the connections through it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +22,10 @@ pub enum Mode {
     Pass,
     /// Passes nothing on any more and closes nothing: a link that went silent.
     Stall,
+    /// Refuses upgrades to WebSocket, as a firewall does.
+    NoWebSocket,
+    /// Refuses upgrades, and keeps back the answers that are streams of events.
+    NoStreams,
 }
 
 /// A running proxy. Dropping it cuts every connection.
@@ -50,7 +60,8 @@ impl Proxy {
         self.address
     }
 
-    /// Changes what it does with connections, also with those that are open. A connection that stalled stays so.
+    /// Changes what it does with connections. Open ones stall, or are cut when something stands in the way from now on. A
+    /// connection that stalled stays so.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
@@ -63,17 +74,48 @@ impl Drop for Proxy {
 }
 
 async fn pass(mut near: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
+    let now = *mode.borrow_and_update();
+    let mut head = Vec::new();
+    if matches!(now, Mode::NoWebSocket | Mode::NoStreams) {
+        head = read_head(&mut near).await;
+        let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+        if text.contains("upgrade: websocket") {
+            // Whether the other end still wants to know is its own business.
+            drop(near.write_all(REFUSED).await);
+            return;
+        }
+        if now == Mode::NoStreams && text.lines().next().is_some_and(|line| line.contains("/sse")) {
+            // Held until the other end gives up.
+            drop(near.read_u8().await);
+            return;
+        }
+    }
     let Ok(mut far) = TcpStream::connect(target).await else { return };
+    if far.write_all(&head).await.is_err() {
+        return;
+    }
     let stalled = {
-        let stall = mode.wait_for(|mode| *mode == Mode::Stall);
+        let changed = mode.wait_for(|mode| *mode != now && *mode != Mode::Pass);
         tokio::select! {
             // Whichever end breaks, the connection is over.
             _ = copy_bidirectional(&mut near, &mut far) => false,
-            stall = stall => stall.is_ok(),
+            changed = changed => changed.is_ok_and(|mode| *mode == Mode::Stall),
         }
     };
     if stalled {
         // Holds both ends open, until the proxy is dropped, and reads nothing.
         std::future::pending::<()>().await;
     }
+}
+
+/// Reads the head of the first request, or what comes of it.
+async fn read_head(near: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < LARGEST_HEAD {
+        match near.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => break,
+        }
+    }
+    head
 }

@@ -1,13 +1,16 @@
-//! From an address to a WebSocket connection: TCP, TLS, the upgrade by hand.
+//! From an address to a connection: TCP, a proxy, TLS, HTTP, the upgrade by hand.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use engine::config::Secret;
+use engine::ledger::Window;
 use http::header::{AUTHORIZATION, CONNECTION, HOST, LOCATION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY};
-use http::header::{SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -17,16 +20,16 @@ use rustls::pki_types::ServerName;
 use schemas::wire::{SUBPROTOCOL, VERSION, VERSION_HEADER};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
-use super::websocket::Link;
+use super::proxy::Proxy;
+use super::tls::Tls;
 use crate::address::Address;
 
 /// How long connecting may take, name look-up and TLS included.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much of a refusal's text is shown, in characters.
 const SHOWN: usize = 200;
@@ -34,13 +37,32 @@ const SHOWN: usize = 200;
 /// How much of a refusal's text is read, in bytes.
 const READ: usize = 4096;
 
-/// Makes connections to one channel's stream.
+/// The body of a request: none has one.
+pub(super) type Body = Empty<Bytes>;
+
+/// Makes connections to one channel's receiver.
 pub(crate) struct Dialer {
     address: Address,
-    path: String,
+    channel: ByteString,
+    connector: ByteString,
+    window: Window,
     token: Secret,
     authorization: HeaderValue,
-    tls: Option<TlsConnector>,
+    tls: Option<Arc<Tls>>,
+    proxy: Option<Proxy>,
+    /// Whether the receiver ever said that it knows our additions to the protocol.
+    versioned: AtomicBool,
+}
+
+/// What a [`Dialer`] needs beside the address and the token.
+pub(crate) struct Way {
+    pub(crate) channel: ByteString,
+    /// The connector's name; may be empty.
+    pub(crate) connector: ByteString,
+    pub(crate) window: Window,
+    /// There when the address wants it.
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 /// Why no connection came about.
@@ -49,49 +71,74 @@ pub(crate) enum ConnectError {
     /// The receiver refused the token.
     #[error("the receiver refused the token (401): {0}")]
     Token(String),
-    /// The receiver, or something before it, gave another answer than the upgrade.
+    /// A receiver of the reference kind refused the upgrade without a word.
+    #[error(
+        "the receiver answered 403 without a word: the channel is not registered there yet, or the token is not its own"
+    )]
+    Unregistered,
+    /// The receiver, or something before it, gave another answer than the wanted one.
     #[error("the receiver answered {0}: {1}")]
     Answer(StatusCode, String),
-    /// The receiver does not speak our protocol.
-    #[error(
-        "the receiver did not accept the protocol {SUBPROTOCOL}: it is another product, an older version, or a proxy removed the header sec-websocket-protocol"
-    )]
-    Protocol,
-    /// The upgrade is not one.
-    #[error("the receiver's answer to the upgrade is wrong: {0}")]
-    Upgrade(&'static str),
+    /// The answer to the upgrade, or to the request for a stream, is not one.
+    #[error("the receiver's answer is wrong: {0}")]
+    Wrong(&'static str),
     /// No answer in time.
     #[error("no connection within {} s", TIMEOUT.as_secs())]
     Timeout,
     /// The TCP connection.
     #[error("cannot connect to {0}: {1}")]
     Connect(String, #[source] std::io::Error),
+    /// The proxy.
+    #[error("{0} makes no connection to the receiver: {1}")]
+    Proxy(String, String),
     /// TLS.
     #[error("no encrypted connection to {0}: {1}")]
     Tls(String, #[source] std::io::Error),
     /// HTTP.
-    #[error("the connection broke during the upgrade: {0}")]
+    #[error("the connection broke: {}", whole(.0))]
     Http(#[from] hyper::Error),
+    /// The connection ended, or fell silent, before the receiver's first message.
+    #[error("{0}")]
+    Silent(String),
+    /// The receiver does not want this connection.
+    #[error("{0}")]
+    Left(String),
 }
 
 /// A byte stream of either kind.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
+/// An HTTP connection to the receiver, one request at a time.
+pub(super) struct Http {
+    sender: http1::SendRequest<Body>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+/// How a request is to travel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Through {
+    /// Through a proxy's tunnel, or directly.
+    Tunnel,
+    /// As a request to the proxy when the receiver is spoken to without encryption.
+    Request,
+}
+
 impl Dialer {
-    /// Makes a dialer. `tls` is there when the address wants it.
+    /// Makes a dialer.
     ///
     /// # Errors
     /// The token has characters that no header can hold.
     pub(crate) fn new(
         address: Address,
-        channel: &str,
         token: Secret,
-        tls: Option<TlsConnector>,
+        way: Way,
     ) -> Result<Self, http::header::InvalidHeaderValue> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
         authorization.set_sensitive(true);
-        Ok(Self { path: address.stream_path(channel), address, token, authorization, tls })
+        let Way { channel, connector, window, tls, proxy } = way;
+        let versioned = AtomicBool::new(false);
+        Ok(Self { address, channel, connector, window, token, authorization, tls, proxy, versioned })
     }
 
     /// Returns where it connects to.
@@ -99,60 +146,146 @@ impl Dialer {
         &self.address
     }
 
-    /// Connects. Cancelling drops the connection.
+    /// Returns the channel.
+    pub(crate) fn channel(&self) -> &ByteString {
+        &self.channel
+    }
+
+    /// Returns the path of the channel's stream.
+    pub(super) fn stream_path(&self) -> String {
+        self.address.stream_path(&self.channel)
+    }
+
+    /// Returns the path of the channel's status.
+    pub(super) fn status_path(&self) -> String {
+        self.address.connect_path(&format!("status/{}", self.channel))
+    }
+
+    /// Returns the window and the name that the connector introduces itself with.
+    pub(crate) fn introduction(&self) -> (Window, &ByteString) {
+        (self.window, &self.connector)
+    }
+
+    /// Returns true when the receiver has said that it knows our additions to the protocol.
+    pub(crate) fn is_versioned(&self) -> bool {
+        self.versioned.load(Ordering::Relaxed)
+    }
+
+    /// Upgrades a connection; with `native`, offers our own protocol. Returns whether it was selected. Cancelling drops
+    /// the connection.
     ///
     /// # Errors
     /// Why none came about.
-    pub(crate) async fn connect(&self) -> Result<Link, ConnectError> {
-        let upgraded = tokio::time::timeout(TIMEOUT, self.upgraded()).await;
-        Ok(Link::new(upgraded.map_err(|_| ConnectError::Timeout)??).await)
+    pub(super) async fn upgrade(&self, native: bool) -> Result<(Upgraded, bool), ConnectError> {
+        let upgraded = tokio::time::timeout(TIMEOUT, self.upgraded(native)).await;
+        upgraded.map_err(|_| ConnectError::Timeout)?
     }
 
-    async fn upgraded(&self) -> Result<Upgraded, ConnectError> {
-        let stream = self.stream().await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // The task ends with this call or with the upgrade, which takes the stream out of it.
-        let _driver = AbortOnDropHandle::new(tokio::spawn(connection.with_upgrades()));
+    async fn upgraded(&self, native: bool) -> Result<(Upgraded, bool), ConnectError> {
+        let mut http = self.open(Through::Tunnel).await?;
         let key = generate_key();
-        let response = sender.send_request(self.request(&key)).await?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(self.refused(response).await);
-        }
-        check_upgrade(&response, &key)?;
-        Ok(hyper::upgrade::on(response).await?)
-    }
-
-    async fn stream(&self) -> Result<Box<dyn Stream>, ConnectError> {
-        let Address { host, port, .. } = &self.address;
-        let authority = || self.address.authority().to_owned();
-        let stream = TcpStream::connect((host.as_str(), *port)).await;
-        let stream = stream.map_err(|error| ConnectError::Connect(authority(), error))?;
-        // Without it frames only wait longer.
-        drop(stream.set_nodelay(true));
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let broken = |error| ConnectError::Tls(authority(), error);
-        let name =
-            ServerName::try_from(host.clone()).map_err(|error| broken(std::io::Error::other(error)))?;
-        Ok(Box::new(tls.connect(name, stream).await.map_err(broken)?))
-    }
-
-    fn request(&self, key: &str) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
-        // The path is made of a parsed URL and a checked channel name.
-        *request.uri_mut() = self.path.parse().unwrap_or_default();
+        let mut request = self.request(Method::GET, &self.stream_path(), Through::Tunnel);
         let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, self.authorization.clone());
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        if native {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        }
+        if let Ok(key) = HeaderValue::try_from(&key) {
+            headers.insert(SEC_WEBSOCKET_KEY, key);
+        }
+        let response = self.send(&mut http, request).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.refused(response).await);
+        }
+        let selected = check_upgrade(&response, &key, native)?;
+        Ok((hyper::upgrade::on(response).await?, selected))
+    }
+
+    /// Opens an HTTP connection.
+    ///
+    /// # Errors
+    /// Why none came about.
+    pub(super) async fn open(&self, through: Through) -> Result<Http, ConnectError> {
+        let stream = self.stream(through).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let driver = async move {
+            // Whoever waits for an answer is told.
+            drop(connection.with_upgrades().await);
+        };
+        Ok(Http { sender, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(super) async fn send(
+        &self,
+        http: &mut Http,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, ConnectError> {
+        http.sender.ready().await?;
+        let response = http.sender.send_request(request).await?;
+        if response.headers().contains_key(VERSION_HEADER) {
+            self.versioned.store(true, Ordering::Relaxed);
+        }
+        Ok(response)
+    }
+
+    async fn stream(&self, through: Through) -> Result<Box<dyn Stream>, ConnectError> {
+        let Address { host, port, .. } = &self.address;
+        let authority = || self.address.authority().to_owned();
+        let stream: Box<dyn Stream> = match &self.proxy {
+            Some(proxy) if through == Through::Request && self.tls.is_none() => {
+                return Ok(Box::new(proxy.connect().await?));
+            }
+            Some(proxy) => Box::new(TokioIo::new(proxy.tunnel(&self.address).await?)),
+            None => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await;
+                let stream = stream.map_err(|error| ConnectError::Connect(authority(), error))?;
+                // Without it frames only wait longer.
+                drop(stream.set_nodelay(true));
+                Box::new(stream)
+            }
+        };
+        let Some(tls) = &self.tls else { return Ok(stream) };
+        let broken = |error| ConnectError::Tls(authority(), error);
+        let name =
+            ServerName::try_from(host.clone()).map_err(|error| broken(std::io::Error::other(error)))?;
+        Ok(Box::new(tls.connector().await.connect(name, stream).await.map_err(broken)?))
+    }
+
+    /// Makes a request with everything that every request of ours has.
+    pub(super) fn request(&self, method: Method, path: &str, through: Through) -> Request<Body> {
+        let mut request = Request::new(Body::default());
+        *request.method_mut() = method;
+        let to_proxy = self.proxy.as_ref().filter(|_| through == Through::Request && self.tls.is_none());
+        let target = match to_proxy {
+            Some(_) => format!("http://{}{path}", self.address.authority()),
+            None => path.to_owned(),
+        };
+        // It is made of a parsed URL, a checked channel name and escaped values.
+        *request.uri_mut() = target.parse().unwrap_or_default();
+        let headers = request.headers_mut();
+        if let Some(authorization) = to_proxy.and_then(Proxy::authorization) {
+            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+        headers.insert(AUTHORIZATION, self.authorization.clone());
         headers.insert(VERSION_HEADER, HeaderValue::from_static(VERSION));
         headers.insert(
             USER_AGENT,
             HeaderValue::from_static(concat!("webhook-connect/", env!("CARGO_PKG_VERSION"))),
         );
-        for (name, value) in [(HOST, self.address.authority()), (SEC_WEBSOCKET_KEY, key)] {
-            if let Ok(value) = HeaderValue::try_from(value) {
+        let Window { events, bytes } = self.window;
+        let window = format!("{events};{bytes}");
+        for (name, value) in [
+            (HOST, self.address.authority()),
+            (HeaderName::from_static("webhook-connect-window"), &window),
+            (HeaderName::from_static("x-connector-id"), &self.connector),
+        ] {
+            if let Some(value) = HeaderValue::try_from(value).ok().filter(|value| !value.is_empty()) {
                 headers.insert(name, value);
             }
         }
@@ -161,8 +294,9 @@ impl Dialer {
 
     /// Reads what the receiver says about a refusal: where it points to, or the front of its body. An answer that repeats
     /// the request must not bring the token into the log.
-    async fn refused(&self, response: Response<Incoming>) -> ConnectError {
+    pub(super) async fn refused(&self, response: Response<Incoming>) -> ConnectError {
         let status = response.status();
+        let ours = response.headers().contains_key(VERSION_HEADER);
         let text = match response.headers().get(LOCATION) {
             Some(place) if status.is_redirection() => {
                 format!("it points to {}", String::from_utf8_lossy(place.as_bytes()))
@@ -170,17 +304,34 @@ impl Dialer {
             Some(_) | None => front(response.into_body()).await,
         };
         let text = text.replace(self.token.expose(), "***");
-        let text = text.trim().chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if status == StatusCode::UNAUTHORIZED {
-            ConnectError::Token(text)
-        } else {
-            ConnectError::Answer(status, text)
+        let text: String =
+            text.trim().chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        match status {
+            StatusCode::UNAUTHORIZED => ConnectError::Token(text),
+            // The receiver itself is there, and has no room or is stopping.
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS if ours => {
+                ConnectError::Left(format!("the receiver answered {status}: {text}"))
+            }
+            StatusCode::FORBIDDEN if text.is_empty() && !ours => ConnectError::Unregistered,
+            status => ConnectError::Answer(status, text),
         }
     }
 }
 
+/// Puts an error and its causes into words; those of HTTP leave their causes out.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// Reads the front of a body. One that breaks is as good as its front.
-async fn front(mut body: Incoming) -> String {
+pub(super) async fn front(mut body: Incoming) -> String {
     let mut text = Vec::new();
     while text.len() < READ {
         match body.frame().await {
@@ -191,40 +342,18 @@ async fn front(mut body: Incoming) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn check_upgrade<B>(response: &Response<B>, key: &str) -> Result<(), ConnectError> {
+/// Returns whether our own protocol was selected.
+fn check_upgrade<B>(response: &Response<B>, key: &str, native: bool) -> Result<bool, ConnectError> {
     let header = |name| response.headers().get(name).map(HeaderValue::as_bytes);
     if !header(UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket")) {
-        return Err(ConnectError::Upgrade("it names another protocol than websocket"));
+        return Err(ConnectError::Wrong("it names another protocol than websocket"));
     }
     if header(SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
-        return Err(ConnectError::Upgrade("sec-websocket-accept does not fit the key"));
+        return Err(ConnectError::Wrong("sec-websocket-accept does not fit the key"));
     }
-    if header(SEC_WEBSOCKET_PROTOCOL) != Some(SUBPROTOCOL.as_bytes()) {
-        return Err(ConnectError::Protocol);
+    match header(SEC_WEBSOCKET_PROTOCOL) {
+        None => Ok(false),
+        Some(selected) if native && selected == SUBPROTOCOL.as_bytes() => Ok(true),
+        Some(_) => Err(ConnectError::Wrong("it selects a protocol that was not offered")),
     }
-    Ok(())
 }
-
-/// Makes the client's side of TLS: ring, the system's certificates.
-///
-/// # Errors
-/// The system has no certificates, or ring none of the needed ciphers.
-pub(crate) fn tls() -> Result<TlsConnector, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = rustls::RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-        return Err(format!("the system's certificates cannot be read{why}"));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let mut config = config.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
-#[cfg(test)]
-mod tests;

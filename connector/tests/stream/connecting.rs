@@ -117,15 +117,6 @@ async fn a_token_that_an_answer_repeats_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_does_not_select_the_protocol_is_named_as_the_problem() {
-    let receiver = Receiver::start(Answers::UpgradeWithoutProtocol).await;
-    let stage = Stage::start(receiver.address, json!({})).await;
-    let status = stage.status_becomes(|status| !status["last_error"].is_null()).await;
-    let error = status["last_error"].as_str().unwrap();
-    assert!(error.starts_with("the receiver did not accept the protocol webhook-connect.v1"), "{error}");
-}
-
-#[tokio::test]
 async fn a_receiver_that_is_not_there_is_tried_until_it_is() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

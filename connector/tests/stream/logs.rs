@@ -77,7 +77,7 @@ async fn every_settled_webhook_has_one_flow_line_without_body_or_token() {
     assert_eq!(log.lines("settled"), wanted);
     let connected = json!({
         "level": "INFO", "target": "connector::subscribe", "message": "connected", "channel": "payments",
-        "session": "s1", "window": 100, "window_bytes": 67_108_864,
+        "session": "s1", "transport": "websocket", "window": 100, "window_bytes": 67_108_864,
     });
     assert_eq!(log.lines("connected"), [connected]);
     let text = log.text();

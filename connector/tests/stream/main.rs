@@ -2,9 +2,11 @@
 #![cfg(test)]
 
 mod connecting;
+mod fallback;
 mod logs;
 mod party;
 mod reconnecting;
+mod reference;
 mod settling;
 
 use party::receiver::{Answers, Receiver};

@@ -93,6 +93,14 @@ struct Connector {
     max_reconnect_delay: Option<f64>,
     /// Another name of `max_in_flight`.
     max_concurrent_requests: Option<NonZeroU32>,
+    /// Another name of `tls.ca`.
+    ca_cert_path: Option<String>,
+    /// Another name of `tls.cert`.
+    client_cert_path: Option<String>,
+    /// Another name of `tls.key`.
+    client_key_path: Option<String>,
+    /// The receiver's certificate is always verified: false is refused.
+    verify_ssl: Option<bool>,
     /// It has no effect here: waits between connections double.
     reconnect_backoff_multiplier: Option<f64>,
     /// It has no effect here: the receiver says how often there are signs of life.

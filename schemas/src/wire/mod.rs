@@ -1,7 +1,11 @@
 //! What travels between a receiver and a connector.
 
+pub mod ascii;
+pub mod compatible;
 pub mod frame;
 mod get;
+pub mod moment;
+pub mod query;
 
 /// The WebSocket subprotocol of the native dialect.
 pub const SUBPROTOCOL: &str = "webhook-connect.v1";

@@ -14,9 +14,10 @@ use super::tracked::Place;
 impl<S: Store> Driver<S> {
     pub(super) fn answer(&mut self, request: Request) {
         match request {
-            Request::Attach { session, window, events } => {
+            Request::Attach { session, window, events, carries } => {
                 info!(channel = %self.channel, session, "a session began");
-                self.sessions.attach(session, window, events);
+                self.sessions.attach(session, window, events, carries);
+                self.tracked.reconsider();
             }
             Request::Settle { id, outcome, known } => {
                 if known.send(self.settle_by_id(id, outcome)).is_err() {

@@ -1,19 +1,23 @@
 //! What sessions get next: webhooks that are due again first, then fresh ones in order.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use engine::store::{Change, Limit, ParkCause, Store, StoreError, Stored, Tries};
+use engine::supply::Unfit;
 use engine::webhook::Transit;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::driver::Driver;
 use super::reading::Read;
-use super::sessions::is_expired;
+use super::sessions::{Offered, is_expired};
 use super::tracked::{Label, Place};
 
 /// What is read ahead of the sessions at most.
 const AHEAD: Limit = Limit { events: 256, bytes: 4 << 20 };
+
+/// When a webhook is offered again that found room only at sessions which cannot carry it.
+const ROOM_AGAIN: Duration = Duration::from_millis(250);
 
 /// The bounds of the dead letters of one channel.
 const MAX_PARKED: u64 = 100_000;
@@ -56,15 +60,33 @@ impl<S: Store> Driver<S> {
 
     fn give(&mut self, stored: Stored) {
         let Stored { sequence, tries, mut webhook } = stored;
+        let (handed, unfit) = (tries, self.tracked.unfit(sequence));
         let tries = Tries { begun: tries.begun.saturating_add(1), counted: tries.counted };
         let expires = webhook.head.received.checked_add(self.limits.ttl());
         webhook.transit = Transit { channel: self.channel.clone(), sequence, attempt: tries.begun, expires };
         self.tracked.fly(sequence, &webhook, tries);
         let deadline = Instant::now() + self.limits.ack_timeout();
         match self.sessions.hand_out(webhook, sequence, deadline) {
-            Ok((session, key)) => self.deadlines.push_back((deadline, session, key)),
-            Err(_) => self.tracked.put(sequence, Place::Due),
+            Offered::Taken(session, key) => self.deadlines.push_back((deadline, session, key)),
+            Offered::NoRoom => self.set_aside(sequence, handed, None, Instant::now() + ROOM_AGAIN),
+            Offered::Unfit(Unfit(limit)) => {
+                let since = unfit.unwrap_or_else(Instant::now);
+                let end = since + self.limits.ack_timeout();
+                if end > Instant::now() {
+                    self.set_aside(sequence, handed, Some(since), end);
+                } else {
+                    let reason = format!("no connector that was connected could carry it: {limit}");
+                    self.park(sequence, None, ParkCause::DeadLettered, &reason);
+                }
+            }
         }
+    }
+
+    /// Keeps a webhook that no session can take now out of the way of the others.
+    fn set_aside(&mut self, sequence: u64, tries: Tries, unfit: Option<Instant>, until: Instant) {
+        self.tracked.set_tries(sequence, tries);
+        self.tracked.set_unfit(sequence, unfit);
+        self.tracked.put(sequence, Place::Waiting(until));
     }
 
     /// Parks the oldest webhooks that no session holds, under `drop_oldest`.

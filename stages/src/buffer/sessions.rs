@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use engine::ack::Outcome;
 use engine::ledger::{Bell, Key, Ledger, Window};
+use engine::supply::{Carries, Unfit};
 use engine::webhook::{Event, Webhook};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -29,6 +30,25 @@ struct Session {
     ledger: Ledger<Flight>,
     window: watch::Receiver<Window>,
     events: mpsc::Sender<Event>,
+    /// What it can carry; none means every webhook.
+    carries: Option<Carries>,
+}
+
+/// What became of a webhook that was offered to the sessions.
+pub(super) enum Offered {
+    /// A session has it.
+    Taken(SessionId, Key),
+    /// No session that can carry it has room.
+    NoRoom,
+    /// No session can carry it.
+    Unfit(Unfit),
+}
+
+impl Session {
+    /// Returns how many webhooks have room, when one of `weight` bytes has; none sorts below all.
+    fn room_for(&self, weight: usize) -> Option<usize> {
+        self.ledger.has_room(weight).then(|| self.ledger.free().events)
+    }
 }
 
 /// Everybody who takes webhooks from one channel.
@@ -72,9 +92,10 @@ impl Sessions {
         name: String,
         window: watch::Receiver<Window>,
         events: mpsc::Sender<Event>,
+        carries: Option<Carries>,
     ) {
         let ledger = Ledger::ringing(window.borrow().min(self.most), self.bell.clone());
-        self.all.push(Session { id: self.next, name, ledger, window, events });
+        self.all.push(Session { id: self.next, name, ledger, window, events, carries });
         self.next += 1;
     }
 
@@ -134,22 +155,29 @@ impl Sessions {
         self.open().any(|session| session.ledger.has_room(weight))
     }
 
-    /// Hands `webhook` to the session with the most free window. Nobody has room: the webhook comes back.
-    pub(super) fn hand_out(
-        &mut self,
-        webhook: Webhook,
-        sequence: u64,
-        deadline: Instant,
-    ) -> Result<(SessionId, Key), Webhook> {
+    /// Hands `webhook` to the session with the most free window among those that can carry it.
+    pub(super) fn hand_out(&mut self, webhook: Webhook, sequence: u64, deadline: Instant) -> Offered {
         let weight = webhook.weight();
-        let roomy = self.all.iter_mut().filter(|s| !s.events.is_closed() && s.ledger.has_room(weight));
-        let Some(session) = roomy.max_by_key(|session| session.ledger.free().events) else {
-            return Err(webhook);
-        };
-        let (key, ack) = session.ledger.open(weight, Flight { sequence, deadline, overdue: false });
-        // The queue is as long as the largest window, so only a session that just ended refuses; the ack then reports.
-        drop(session.events.try_send(Event { webhook, ack }));
-        Ok((session.id, key))
+        let mut order: Vec<usize> =
+            (0..self.all.len()).filter(|at| !self.all[*at].events.is_closed()).collect();
+        order.sort_by_key(|at| std::cmp::Reverse(self.all[*at].room_for(weight)));
+        let mut unfit = None;
+        for at in order {
+            let session = &mut self.all[at];
+            if let Some(Err(why)) = session.carries.as_ref().map(|carries| carries.judge(&webhook)) {
+                unfit = Some(why);
+                continue;
+            }
+            if !session.ledger.has_room(weight) {
+                return Offered::NoRoom;
+            }
+            let (key, ack) = session.ledger.open(weight, Flight { sequence, deadline, overdue: false });
+            // The queue is as long as the largest window, so only a session that just ended refuses; the ack then
+            // reports.
+            drop(session.events.try_send(Event { webhook, ack }));
+            return Offered::Taken(session.id, key);
+        }
+        unfit.map_or(Offered::NoRoom, Offered::Unfit)
     }
 
     /// Returns a flight that has not been reported.

@@ -33,6 +33,9 @@ impl<S: Store> Driver<S> {
             }
         }
         self.forget_deadlines();
+        if !reported.ended.is_empty() && self.sessions.is_empty() {
+            self.tracked.forget_unfit();
+        }
         for session in reported.ended {
             info!(channel = %self.channel, session, "a session ended");
         }

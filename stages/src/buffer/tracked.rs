@@ -38,6 +38,8 @@ pub(super) struct Track {
     /// How often it was handed out.
     pub(super) tries: Tries,
     place: Place,
+    /// Since when no session that was there could carry it.
+    unfit: Option<Instant>,
 }
 
 /// What the log says of a webhook.
@@ -62,6 +64,8 @@ pub(super) struct Tracked {
     timers: BTreeSet<(Instant, u64)>,
     due: BTreeSet<u64>,
     parked: VecDeque<u64>,
+    /// Those that no session that was there could carry.
+    unfit: BTreeSet<u64>,
     flying: u64,
 }
 
@@ -85,7 +89,7 @@ impl Tracked {
 
     /// Puts a webhook that the store had deferred under a timer.
     pub(super) fn recover(&mut self, sequence: u64, received: SystemTime, tries: Tries, until: Instant) {
-        let track = Track { label: None, received, tries, place: Place::Due };
+        let track = Track { label: None, received, tries, place: Place::Due, unfit: None };
         self.tracks.insert(sequence, track);
         self.put(sequence, Place::Waiting(until));
     }
@@ -95,8 +99,9 @@ impl Tracked {
         let label = Label::of(webhook);
         self.by_id.insert(label.id, sequence);
         let received = webhook.head.received;
-        let track = Track { label: Some(label), received, tries, place: Place::Due };
+        let track = Track { label: Some(label), received, tries, place: Place::Due, unfit: None };
         self.leave(sequence);
+        self.unfit.remove(&sequence);
         self.tracks.insert(sequence, track);
         self.put(sequence, Place::Flying);
     }
@@ -129,9 +134,47 @@ impl Tracked {
         }
     }
 
+    /// Returns since when no session that was there could carry a webhook.
+    pub(super) fn unfit(&self, sequence: u64) -> Option<Instant> {
+        self.tracks.get(&sequence).and_then(|track| track.unfit)
+    }
+
+    /// Notes since when no session that was there could carry a webhook.
+    pub(super) fn set_unfit(&mut self, sequence: u64, since: Option<Instant>) {
+        if let Some(track) = self.tracks.get_mut(&sequence) {
+            track.unfit = since;
+            if since.is_some() {
+                self.unfit.insert(sequence);
+            } else {
+                self.unfit.remove(&sequence);
+            }
+        }
+    }
+
+    /// Offers those again that no session could carry: another one has come.
+    pub(super) fn reconsider(&mut self) {
+        let all: Vec<u64> = self.unfit.iter().copied().collect();
+        for sequence in all {
+            if matches!(self.place(sequence), Some(Place::Waiting(_))) {
+                self.put(sequence, Place::Due);
+            }
+        }
+    }
+
+    /// Forgets since when webhooks could not be carried: nobody is there at all.
+    pub(super) fn forget_unfit(&mut self) {
+        self.reconsider();
+        for sequence in std::mem::take(&mut self.unfit) {
+            if let Some(track) = self.tracks.get_mut(&sequence) {
+                track.unfit = None;
+            }
+        }
+    }
+
     /// Forgets a settled webhook.
     pub(super) fn remove(&mut self, sequence: u64) -> Option<Track> {
         self.leave(sequence);
+        self.unfit.remove(&sequence);
         let track = self.tracks.remove(&sequence)?;
         if let Some(label) = &track.label {
             self.by_id.remove(&label.id);

@@ -1,6 +1,7 @@
 //! The other ends of a connector under test: a scripted receiver on a real socket, and the stage with its surroundings.
 
 pub(crate) mod receiver;
+pub(crate) mod reference;
 pub(crate) mod stage;
 
 use std::future::Future;

@@ -33,8 +33,6 @@ use super::soon;
 pub(crate) enum Answers {
     /// It upgrades and selects our protocol.
     Upgrade,
-    /// It upgrades and selects none.
-    UpgradeWithoutProtocol,
     /// It answers something else.
     Refuse(u16, &'static str),
 }
@@ -116,10 +114,7 @@ fn answer(
         drop(arrived.send(Peer { socket, hello: None, next: 1 }).await);
     });
     let builder = builder.status(101).header("connection", "upgrade").header("upgrade", "websocket");
-    let builder = match answers {
-        Answers::Upgrade => builder.header("sec-websocket-protocol", SUBPROTOCOL),
-        Answers::UpgradeWithoutProtocol | Answers::Refuse(..) => builder,
-    };
+    let builder = builder.header("sec-websocket-protocol", SUBPROTOCOL);
     builder.header("sec-websocket-accept", accept).body(Full::default()).unwrap()
 }
 

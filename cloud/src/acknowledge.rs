@@ -1,0 +1,93 @@
+//! `POST /connect/ack` and `POST /connect/heartbeat`: what connectors on server-sent events and long poll say.
+
+use std::sync::Arc;
+
+use engine::webhook::Id;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use schemas::wire::compatible::{FromConnector, NotUnderstood};
+use serde_json::json;
+
+use crate::answer::{self, Answer};
+use crate::channel::Channel;
+use crate::holder::Which;
+use crate::listener::Shared;
+use crate::token::{self, Denied};
+
+/// Settles a webhook, or notes that it is still being worked on: any webhook of any channel that the token opens, whatever
+/// the connection.
+pub(crate) async fn ack(parts: &Parts, shared: &Shared) -> Answer {
+    let told = match FromConnector::from_query(parts.uri.query().unwrap_or_default()) {
+        Ok(told) => told,
+        Err(NotUnderstood::Missing(name)) => return unusable(&format!("`{name}` is missing")),
+        Err(other) => return unusable(&other.to_string()),
+    };
+    let (message, outcome) = match told {
+        FromConnector::Settle { message, outcome } => (message, Some(outcome)),
+        FromConnector::Progress { message } => (message, None),
+        FromConnector::Window(_) | FromConnector::Heartbeat => return unusable("`status` cannot be used"),
+    };
+    let channels = match opened(parts, shared) {
+        Ok(channels) => channels,
+        Err(answer) => return answer,
+    };
+    hear(&parts.headers, &channels);
+    let Ok(id) = message.parse::<Id>() else { return unknown() };
+    for channel in &channels {
+        let known = match &outcome {
+            Some(outcome) => match channel.settle(id, outcome.clone()).await {
+                Ok(known) => known,
+                Err(_) => return answer::busy("the channel is being opened again"),
+            },
+            None => channel.holders.all().iter().any(|holder| holder.progress(&Which::Message(id))),
+        };
+        if known {
+            let value = json!({ "status": "ok", "message_id": id.to_string() });
+            return answer::json_value(StatusCode::OK, &value);
+        }
+    }
+    unknown()
+}
+
+/// Notes a sign of life of a connection.
+pub(crate) fn heartbeat(parts: &Parts, shared: &Shared) -> Answer {
+    if !parts.headers.contains_key(CONNECTION_ID) {
+        return unusable("the header X-Connection-ID is missing");
+    }
+    match opened(parts, shared) {
+        Ok(channels) if hear(&parts.headers, &channels) => {
+            answer::json_value(StatusCode::OK, &json!({ "status": "ok" }))
+        }
+        Ok(_) => answer::detail(StatusCode::NOT_FOUND, "Connection not found"),
+        Err(answer) => answer,
+    }
+}
+
+/// The header that names a connection.
+const CONNECTION_ID: &str = "x-connection-id";
+
+/// Returns the channels that the token opens.
+fn opened(parts: &Parts, shared: &Shared) -> Result<Vec<Arc<Channel>>, Answer> {
+    token::opened(shared, &parts.headers, parts.uri.query()).map_err(|denied| match denied {
+        Denied::Unauthorized => answer::detail(StatusCode::UNAUTHORIZED, "Invalid token"),
+        Denied::Away => answer::busy("the channel is being opened"),
+    })
+}
+
+/// Notes that the connection named in the headers is alive; returns whether it is known.
+fn hear(headers: &HeaderMap, channels: &[Arc<Channel>]) -> bool {
+    let name = headers.get(CONNECTION_ID).and_then(|name| name.to_str().ok()).unwrap_or_default();
+    let holder = channels.iter().find_map(|channel| channel.holders.find(name));
+    holder.is_some_and(|holder| {
+        holder.hear();
+        true
+    })
+}
+
+fn unusable(text: &str) -> Answer {
+    answer::detail(StatusCode::UNPROCESSABLE_ENTITY, text)
+}
+
+fn unknown() -> Answer {
+    answer::detail(StatusCode::NOT_FOUND, "Message not in flight")
+}

@@ -1,0 +1,78 @@
+//! What connectors ask for: everything below `/connect/`.
+
+use std::sync::Arc;
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+
+use crate::announced::Announced;
+use crate::answer::{self, Answer};
+use crate::body::{Reply, whole};
+use crate::channel::Channel;
+use crate::leaving::Line;
+use crate::listener::Shared;
+use crate::token::{self, Denied};
+use crate::transport::{poll, sse, websocket};
+use crate::{acknowledge, status};
+
+/// Answers a connector.
+pub(crate) async fn route(request: Request<Incoming>, shared: &Arc<Shared>) -> Reply {
+    let path = request.uri().path().to_owned();
+    let parts: Vec<&str> = path.split('/').skip(2).take(5).collect();
+    let is = |method: Method| *request.method() == method;
+    match parts[..] {
+        ["ack" | "heartbeat"] if !is(Method::POST) => wrong_method("POST"),
+        ["stream", _] | ["stream", _, "sse" | "poll"] | ["status", _] if !is(Method::GET) => {
+            wrong_method("GET")
+        }
+        // The body says nothing; whatever stands there is left unread.
+        ["ack"] => whole(acknowledge::ack(&request.into_parts().0, shared).await),
+        ["heartbeat"] => whole(acknowledge::heartbeat(&request.into_parts().0, shared)),
+        ["status", channel] => match authorize(channel, &request, shared, &["invalid token"; 2]) {
+            Ok(channel) => whole(status::channel(&channel).await),
+            Err(answer) => whole(answer),
+        },
+        ["stream", channel] => match authorize(channel, &request, shared, &["invalid token"; 2]) {
+            Ok(channel) => whole(websocket::connect(channel, request, shared).await),
+            Err(answer) => whole(answer),
+        },
+        ["stream", channel, how @ ("sse" | "poll")] => {
+            let texts = ["Missing authorization token", "Invalid channel token"];
+            let channel = match authorize(channel, &request, shared, &texts) {
+                Ok(channel) => channel,
+                Err(answer) => return whole(answer),
+            };
+            let announced = Announced::read(request.headers(), &channel.limits);
+            let line = request.extensions().get::<Line>().cloned();
+            if how == "sse" {
+                sse::connect(channel, &announced, line, shared)
+            } else {
+                let query = request.uri().query().map(str::to_owned);
+                poll::answer(channel, announced, query.as_deref(), line, shared).await
+            }
+        }
+        _ => whole(answer::detail(StatusCode::NOT_FOUND, "not found")),
+    }
+}
+
+/// Returns the channel when the token opens it, else the answer: one text for no token, one for a wrong one.
+fn authorize(
+    channel: &str,
+    request: &Request<Incoming>,
+    shared: &Shared,
+    [missing, wrong]: &[&str; 2],
+) -> Result<Arc<Channel>, Answer> {
+    let (headers, query) = (request.headers(), request.uri().query());
+    token::authorize(shared, channel, headers, query).map_err(|denied| match denied {
+        Denied::Unauthorized => {
+            let text = if token::presented(shared, headers, query).is_empty() { missing } else { wrong };
+            answer::detail(StatusCode::UNAUTHORIZED, text)
+        }
+        Denied::Away => answer::busy("the channel is being opened"),
+    })
+}
+
+fn wrong_method(method: &'static str) -> Reply {
+    let text = format!("only {method} is taken here");
+    whole(answer::allow(answer::detail(StatusCode::METHOD_NOT_ALLOWED, &text), method))
+}

@@ -1,0 +1,166 @@
+//! A session over plain HTTP requests: webhooks in by a reader, settlements out by requests of their own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use schemas::wire::compatible::FromReceiver;
+use schemas::wire::frame::Frame;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Turn;
+use super::compatible::{Compatible, until};
+use super::dial::Dialer;
+use super::posts::Posts;
+use super::watch::{Signs, Watch};
+
+/// What a reader found.
+pub(super) enum Found {
+    Said(FromReceiver),
+    NotUnderstood(String),
+    /// Nothing but a sign of life.
+    Alive,
+    /// The stream is over, and why.
+    Ended(String),
+}
+
+/// What becomes of the reader once the connector leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// It keeps its connection open and is not listened to, so that the receiver keeps what is in progress out.
+    Pauses,
+    /// It ends; what it has found already is still taken.
+    Ends,
+}
+
+/// One session over HTTP.
+pub(crate) struct HttpStream {
+    found: mpsc::Receiver<Found>,
+    reader: Option<AbortOnDropHandle<()>>,
+    leaving: Leaving,
+    left: bool,
+    /// Whether everything that the reader found was taken, and nothing follows.
+    drained: bool,
+    posts: Posts,
+    sending: Option<BoxFuture<'static, Result<(), String>>>,
+    /// Whether what is being sent is a frame, whose end is reported.
+    reports: bool,
+    compatible: Compatible,
+    watch: Option<Watch>,
+}
+
+impl HttpStream {
+    /// Makes a session of what a reader finds; it is given where to put that.
+    pub(super) fn new(
+        dialer: &Arc<Dialer>,
+        signs: Signs,
+        leaving: Leaving,
+        reader: impl FnOnce(mpsc::Sender<Found>) -> BoxFuture<'static, ()>,
+    ) -> Self {
+        let (sender, found) = mpsc::channel(1);
+        let versioned = dialer.is_versioned();
+        Self {
+            found,
+            reader: Some(AbortOnDropHandle::new(tokio::spawn(reader(sender)))),
+            leaving,
+            left: false,
+            drained: false,
+            posts: Posts::new(Arc::clone(dialer)),
+            sending: None,
+            reports: false,
+            watch: (!versioned).then(|| Watch::start(dialer, &signs)),
+            compatible: Compatible::new(versioned, signs),
+        }
+    }
+
+    pub(super) fn heartbeat(&self) -> Duration {
+        self.compatible.signs().heartbeat()
+    }
+
+    pub(super) fn heard(&self) -> Instant {
+        if self.left { Instant::now() } else { self.compatible.signs().heard() }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.sending.is_none()
+    }
+
+    pub(super) fn start(&mut self, frame: &Frame) {
+        if matches!(frame, Frame::Window(_)) {
+            self.left = true;
+            if self.leaving == Leaving::Ends {
+                self.reader = None;
+            }
+        }
+        let told = self.compatible.tell(frame);
+        self.sending = Some(self.posts.clone().tell(told).boxed());
+        self.reports = true;
+    }
+
+    pub(super) async fn turn(&mut self, read: bool) -> Turn {
+        loop {
+            self.start_what_is_due();
+            let due = self.compatible.next_due().filter(|_| self.is_idle());
+            let read = read && !(self.left && self.leaving == Leaving::Pauses);
+            tokio::select! {
+                biased;
+                sent = sent(&mut self.sending) => {
+                    self.sending = None;
+                    match sent {
+                        Ok(()) if std::mem::take(&mut self.reports) => return Turn::Sent,
+                        Ok(()) => {}
+                        Err(why) => return Turn::Ended(why),
+                    }
+                }
+                why = Watch::ended(&mut self.watch) => return Turn::Ended(why),
+                found = self.found.recv(), if read && !self.drained => {
+                    if let Some(turn) = self.turn_of(found) {
+                        return turn;
+                    }
+                }
+                () = until(due) => {}
+            }
+        }
+    }
+
+    fn turn_of(&mut self, found: Option<Found>) -> Option<Turn> {
+        match found {
+            Some(Found::Said(said)) => {
+                if let FromReceiver::Connected { connection, .. } = &said {
+                    self.posts.belong_to(connection.clone());
+                }
+                Some(Turn::Received(self.compatible.hear(said)))
+            }
+            Some(Found::NotUnderstood(why)) => Some(Turn::NotUnderstood(why)),
+            Some(Found::Alive) => Some(Turn::Alive),
+            Some(Found::Ended(why)) => Some(Turn::Ended(why)),
+            None if self.left => {
+                self.drained = true;
+                None
+            }
+            None => Some(Turn::Ended("the stream ended".to_owned())),
+        }
+    }
+
+    /// Begins to send what was held, if nothing is being sent.
+    fn start_what_is_due(&mut self) {
+        if self.is_idle() {
+            let due = self.compatible.due();
+            if !due.is_empty() {
+                self.sending = Some(self.posts.clone().tell(due).boxed());
+                self.reports = false;
+            }
+        }
+    }
+}
+
+/// Waits until everything was sent; for ever when nothing is being sent. Cancelling loses nothing.
+async fn sent(sending: &mut Option<BoxFuture<'static, Result<(), String>>>) -> Result<(), String> {
+    match sending {
+        Some(sending) => sending.await,
+        None => std::future::pending().await,
+    }
+}

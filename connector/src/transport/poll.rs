@@ -1,0 +1,115 @@
+//! Long polling: webhooks in by one answer after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use futures::FutureExt;
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use schemas::wire::compatible::{FromReceiver, Polled};
+use tokio::sync::mpsc;
+
+use super::dial::{ConnectError, Dialer, Http, TIMEOUT, Through};
+use super::http::{Found, HttpStream, Leaving};
+use super::watch::Signs;
+
+/// How long the receiver may wait for a webhook. Below the interval of signs of life that is expected.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// How much later than that an answer may come.
+const LATER: Duration = Duration::from_secs(15);
+
+/// The most webhooks of one answer.
+const MOST: usize = 100;
+
+/// The largest answer, in bytes. One webhook always fits; the receiver keeps several below it by the window.
+const LARGEST_ANSWER: usize = 256 << 20;
+
+/// Begins to poll. Cancelling drops the connection.
+///
+/// # Errors
+/// Why that does not work.
+pub(super) async fn connect(dialer: &Arc<Dialer>) -> Result<HttpStream, ConnectError> {
+    let opened = tokio::time::timeout(TIMEOUT, open(dialer)).await;
+    let http = opened.map_err(|_| ConnectError::Timeout)??;
+    let signs = Signs::new();
+    let (own, heard) = (Arc::clone(dialer), signs.clone());
+    Ok(HttpStream::new(dialer, signs, Leaving::Ends, move |found| read(own, http, heard, found).boxed()))
+}
+
+/// Asks for the status first: the reference's long polling redelivers for ever, so only receivers that say that they know
+/// our additions are polled.
+async fn open(dialer: &Dialer) -> Result<Http, ConnectError> {
+    let mut http = dialer.open(Through::Request).await?;
+    let request = dialer.request(Method::GET, &dialer.status_path(), Through::Request);
+    let response = dialer.send(&mut http, request).await?;
+    if response.status() != StatusCode::OK {
+        return Err(dialer.refused(response).await);
+    }
+    if !dialer.is_versioned() {
+        return Err(ConnectError::Wrong(
+            "long polling works only with receivers that send webhook-connect-version",
+        ));
+    }
+    // Read to its end, so that the connection can be kept.
+    drop(Limited::new(response.into_body(), LARGEST_ANSWER).collect().await);
+    Ok(http)
+}
+
+/// Polls until something breaks or nobody takes what is found.
+async fn read(dialer: Arc<Dialer>, mut http: Http, signs: Signs, found: mpsc::Sender<Found>) {
+    let connection = ByteString::from_static("poll");
+    let connected = FromReceiver::Connected { connection, channel: dialer.channel().clone() };
+    if found.send(Found::Said(connected)).await.is_err() {
+        return;
+    }
+    let why = loop {
+        let polled = tokio::time::timeout(WAIT + LATER, poll(&dialer, &mut http, &signs)).await;
+        let all = match polled {
+            Ok(Ok(all)) => all,
+            Ok(Err(why)) => break why,
+            Err(_) => break "a poll was not answered in time".to_owned(),
+        };
+        signs.note();
+        for one in all {
+            if found.send(one).await.is_err() {
+                return;
+            }
+        }
+    };
+    // Whoever listened may be gone.
+    drop(found.send(Found::Ended(why)).await);
+}
+
+async fn poll(dialer: &Dialer, http: &mut Http, signs: &Signs) -> Result<Vec<Found>, String> {
+    let (window, _) = dialer.introduction();
+    let most = window.events.clamp(1, MOST);
+    let path = format!("{}/poll?timeout={}&max_messages={most}", dialer.stream_path(), WAIT.as_secs());
+    let request = dialer.request(Method::GET, &path, Through::Request);
+    let response = dialer.send(http, request).await.map_err(|error| error.to_string())?;
+    match response.status() {
+        StatusCode::NO_CONTENT => return Ok(vec![Found::Alive]),
+        StatusCode::OK => {}
+        _ => return Err(dialer.refused(response).await.to_string()),
+    }
+    let mut body = Limited::new(response.into_body(), LARGEST_ANSWER);
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        signs.note();
+        whole.extend(frame.map_err(|error| error.to_string())?.into_data().unwrap_or_default());
+    }
+    let read = std::str::from_utf8(&whole).map_err(|error| error.to_string());
+    let (polled, left_out) =
+        match read.and_then(|text| Polled::decode(text).map_err(|error| error.to_string())) {
+            Ok(read) => read,
+            Err(error) => return Ok(vec![Found::NotUnderstood(error)]),
+        };
+    let connected =
+        FromReceiver::Connected { connection: polled.connection, channel: dialer.channel().clone() };
+    let mut all = vec![Found::Said(connected)];
+    all.extend(polled.gap.map(|gap| Found::Said(FromReceiver::Gap(gap))));
+    all.extend(polled.webhooks.into_iter().map(|one| Found::Said(FromReceiver::Webhook(Box::new(one)))));
+    all.extend((0..left_out).map(|_| Found::NotUnderstood("a webhook in the answer to a poll".to_owned())));
+    Ok(all)
+}
