@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use schemas::kinds::DocumentKind;
 
 use crate::logging::Format;
 
@@ -28,8 +29,112 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Takes webhooks by HTTP, keeps them until a connector has delivered them.
     Receiver(Box<Receiver>),
+    /// Checks files without starting anything, and tells every fault of all of them at once.
+    Check(Check),
+    /// Prints the graph of stages that a file describes, in the explicit form that runs the same.
+    Plan(Plan),
+    /// Prints the JSON Schema of a kind of file, for editors.
+    Schema(Schema),
     /// Shows on this machine that nothing is lost: kills both ends under load and counts.
     Demo(Demo),
+}
+
+/// The arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The files: webhooks.json, receiver.json, connector.json, connections.json, explicit graphs, in any mix.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Reads no variable: what needs one and has no default counts as sound.
+    #[arg(long)]
+    pub(crate) no_secrets: bool,
+    /// How it is told.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Telling,
+    /// What the files are, where their keys do not tell.
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<Kind>,
+}
+
+/// How faults are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Telling {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+    /// For code hosts: SARIF 2.1.0.
+    Sarif,
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Which webhooks a receiver takes.
+    Webhooks,
+    /// A receiver as a whole.
+    Receiver,
+    /// Where a connector's webhooks go.
+    Connector,
+    /// Settings that several destinations share.
+    Connections,
+    /// An explicit graph.
+    Graph,
+}
+
+impl From<Kind> for DocumentKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Webhooks => Self::Webhooks,
+            Kind::Receiver => Self::Receiver,
+            Kind::Connector => Self::Connector,
+            Kind::Connections => Self::Connections,
+            Kind::Graph => Self::Graph,
+        }
+    }
+}
+
+/// The arguments of `schema`.
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// The kind of file.
+    #[arg(value_enum, value_name = "NAME")]
+    pub(crate) kind: Kind,
+}
+
+/// The arguments of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// webhooks.json, connector.json or an explicit graph.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// How it is printed. The JSON is itself an explicit graph.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Drawing,
+    /// What the file is, where its keys do not tell.
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<Kind>,
+    /// Settings of the receiver as a whole (receiver.json), for webhooks.json.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receiver_config: Option<PathBuf>,
+    /// Named connections (connections.json). Default: the file of that name beside FILE, if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) connections: Option<PathBuf>,
+}
+
+/// How a graph is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drawing {
+    /// For people.
+    #[default]
+    Text,
+    /// An explicit graph.
+    Json,
+    /// For Graphviz.
+    Dot,
+    /// For Mermaid.
+    Mermaid,
 }
 
 /// The demonstration's arguments.
@@ -43,35 +148,41 @@ pub(crate) struct Demo {
 /// The connector's arguments.
 #[derive(Debug, Args)]
 pub(crate) struct Connector {
-    /// The routes: which channels go to which destinations (connector.json).
+    /// The routes: which channels go to which destinations (connector.json), or an explicit graph.
     #[arg(long, value_name = "FILE", env = "CONNECTOR_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Named connections (connections.json). Default: the file of that name beside the configuration, if there is one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "CONNECTOR_CONNECTIONS_CONFIG")]
     pub(crate) connections: Option<PathBuf>,
-    /// One channel, instead of a file. Needs --destination, and the receiver's URL and the token.
-    #[arg(long, value_name = "NAME", requires = "destination", conflicts_with = "config")]
+    /// One channel, instead of a file: also CONNECTOR_CHANNEL. Needs a destination, the receiver's URL and the token.
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub(crate) channel: Option<String>,
-    /// Where the webhooks of --channel go: http://…, https://… or log:
-    #[arg(long, value_name = "URL", requires = "channel")]
+    /// Where the webhooks of the one channel go: http://…, https://… or log: Also CONNECTOR_TARGET_URL.
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub(crate) destination: Option<String>,
-    /// The receiver's URL, for --channel.
-    #[arg(long, value_name = "URL", env = "CLOUD_URL")]
+    /// The receiver's URL. Goes before CLOUD_URL, which goes before the file.
+    #[arg(long, value_name = "URL")]
     pub(crate) cloud_url: Option<String>,
-    /// The channel's token, for --channel. Better in the environment, where other users do not see it.
-    #[arg(long, value_name = "TOKEN", env = "CONNECTOR_TOKEN", hide_env_values = true)]
+    /// The token of every channel that has none of its own. Better in the environment (CONNECTOR_TOKEN), where other
+    /// users do not see it; that goes before the file too.
+    #[arg(long, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
+    /// The name of this connector in the receiver's status and logs. Goes before CONNECTOR_ID and the file.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) connector_id: Option<String>,
     /// How to speak to the receiver: auto, websocket, websocket_compatible, sse or long_poll. Default: auto.
-    #[arg(long, value_name = "NAME", env = "CONNECTOR_PROTOCOL")]
+    /// Goes before CONNECTOR_PROTOCOL and the file, like the flags below before CONNECTOR_CA_CERT_PATH,
+    /// CONNECTOR_CLIENT_CERT_PATH and CONNECTOR_CLIENT_KEY_PATH.
+    #[arg(long, value_name = "NAME")]
     pub(crate) protocol: Option<String>,
     /// Authorities that are trusted beside the system's, as PEM.
-    #[arg(long, value_name = "FILE", env = "CONNECTOR_CA_CERT_PATH")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) tls_ca: Option<String>,
     /// The certificate to show to the receiver, as PEM. Needs --tls-key.
-    #[arg(long, value_name = "FILE", env = "CONNECTOR_CLIENT_CERT_PATH")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) tls_cert: Option<String>,
     /// The certificate's private key, as PEM.
-    #[arg(long, value_name = "FILE", env = "CONNECTOR_CLIENT_KEY_PATH")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) tls_key: Option<String>,
     /// Serves /health and /status at this address.
     #[arg(long, value_name = "ADDRESS", env = "WEBHOOK_CONNECT_STATUS")]
@@ -84,7 +195,7 @@ pub(crate) struct Connector {
 /// The receiver's arguments. Each goes before its environment variable, which goes before receiver.json.
 #[derive(Debug, Args)]
 pub(crate) struct Receiver {
-    /// The webhooks that are taken (webhooks.json).
+    /// The webhooks that are taken (webhooks.json), or an explicit graph.
     #[arg(long, value_name = "FILE", default_value = "webhooks.json", env = "WEBHOOK_CONNECT_CONFIG")]
     pub(crate) config: PathBuf,
     /// Named connections (connections.json). Default: the file of that name beside the configuration, if there is one.

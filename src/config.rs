@@ -2,22 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use engine::config::{Document, Environment, Fault, Faults, Node};
-use engine::graph::check::check;
-use engine::graph::draft::Draft;
-use engine::graph::plan::Plan;
-use engine::kind::Kind;
+use engine::config::{Document, Environment, Fault, Faults, Node, Variables, is_open};
 use tracing::warn;
 
 use crate::failure::Failure;
 
 /// A file that was read, with what was found wrong with it.
 pub(crate) struct File {
-    path: PathBuf,
-    source: String,
-    root: Option<Node>,
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// Its text.
+    pub(crate) source: String,
+    /// Its whole tree; none when the text is not JSON.
+    pub(crate) root: Option<Node>,
     /// The complaints about it.
     pub(crate) faults: Faults,
 }
@@ -28,12 +26,25 @@ impl File {
     /// # Errors
     /// It cannot be read.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        Self::read_with(path, Variables::Known(&Environment))
+    }
+
+    /// Reads a file that must be there, and does with its variables what `variables` says.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn read_with(path: &Path, variables: Variables<'_>) -> Result<Self, Failure> {
         let source = fs::read_to_string(path).map_err(|error| {
             Failure::Configuration(format!("{}: cannot be read: {error}", path.display()))
         })?;
+        Ok(Self::of(path, source, variables))
+    }
+
+    /// Takes the text of a file, and does with its variables what `variables` says.
+    pub(crate) fn of(path: &Path, source: String, variables: Variables<'_>) -> Self {
         let mut faults = Faults::default();
-        let root = Document::read(&source, &Environment, &mut faults).map(|document| document.root);
-        Ok(Self { path: path.to_owned(), source, root, faults })
+        let root = Document::read_with(&source, variables, &mut faults).map(|document| document.root);
+        Self { path: path.to_owned(), source, root, faults }
     }
 
     /// Reads the file that was named, else the one called `name` beside `beside` if there is one.
@@ -55,12 +66,12 @@ impl File {
 
     /// Stands for the command line where there is no file.
     pub(crate) fn command_line() -> Self {
-        Self {
-            path: PathBuf::from("command line"),
-            source: String::new(),
-            root: None,
-            faults: Faults::default(),
-        }
+        Self::named("command line")
+    }
+
+    /// Stands for a file without a text.
+    pub(crate) fn named(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), source: String::new(), root: None, faults: Faults::default() }
     }
 
     /// Returns the whole tree; none when the text is not JSON.
@@ -68,15 +79,25 @@ impl File {
         self.root.clone()
     }
 
+    /// Returns the file that the text at `key` names, relative to the folder this one stands in.
+    pub(crate) fn names(&self, key: &str) -> Option<PathBuf> {
+        let name = self.root.as_ref()?.get(key)?;
+        name.text().filter(|name| !is_open(name)).map(|name| self.folder().join(name))
+    }
+
+    /// Puts what another file says in the place of its name at `key`.
+    pub(crate) fn include(&mut self, key: &str, other: &Self) {
+        if let (Some(root), Some(included)) = (&self.root, &other.root) {
+            let mut value = root.value().clone();
+            value[key] = included.value().clone();
+            self.root = Some(Node::new(value, root.at().clone()));
+        }
+    }
+
     /// Returns the folder it stands in.
     pub(crate) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
-}
-
-/// Checks the drafts of `file` whole.
-pub(crate) fn plan(drafts: Vec<Draft>, kinds: &Arc<[Kind]>, file: &mut File) -> Vec<Plan> {
-    check(drafts, kinds, &mut file.faults).unwrap_or_default()
 }
 
 /// Reports everything that is wrong with all files.

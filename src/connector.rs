@@ -4,19 +4,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::config::{Environment, Lookup, Node, Pointer, Variables};
 use engine::graph::plan::Plan;
 use engine::kind::{Kind, Resources};
 use engine::meter::Meter;
 use engine::pipeline::{Opened, Pipelines, Surroundings};
-use schemas::connections::Connections;
-use schemas::link;
+use schemas::kinds::DocumentKind;
+use schemas::receiver::Flags;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::cli;
-use crate::config::{File, log_warnings, plan, refuse_faults};
+use crate::config::{File, log_warnings, refuse_faults};
 use crate::failure::Failure;
+use crate::load::{self, Beside};
 use crate::logging::{self, Format};
 use crate::stop;
 
@@ -25,7 +27,7 @@ use crate::stop;
 /// # Errors
 /// The configuration is at fault, or something cannot be opened: a destination, the port of the status.
 pub(crate) async fn run(options: cli::Connector, log_format: Format) -> Result<(), Failure> {
-    let kinds: Arc<[Kind]> = stages::registry::kinds().into_iter().chain(connector::kinds()).collect();
+    let kinds: Arc<[Kind]> = load::connector_kinds().into();
     let (plans, files) = read(&options, &kinds)?;
     logging::start(log_format, Some(1))?;
     log_warnings(&files.iter().collect::<Vec<_>>());
@@ -68,50 +70,77 @@ async fn serve_status(
 }
 
 /// Reads all files and checks everything that can be checked without opening anything.
-fn read(options: &cli::Connector, kinds: &Arc<[Kind]>) -> Result<(Vec<Plan>, Vec<File>), Failure> {
-    let (mut file, connections, mut drafts) = match (&options.config, &options.channel, &options.destination)
-    {
-        (Some(path), ..) => read_file(path, options.connections.as_deref())?,
-        (None, Some(channel), Some(destination)) => {
-            let mut file = File::command_line();
-            let missing = |what| Failure::Configuration(format!("--channel needs {what}"));
-            let url = options.cloud_url.as_ref().ok_or_else(|| missing("CLOUD_URL or --cloud-url"))?;
-            let token = options.token.as_ref().ok_or_else(|| missing("CONNECTOR_TOKEN or --token"))?;
-            let drafts = schemas::connector::one_channel(channel, destination, url, token, &mut file.faults);
-            (file, None, drafts)
-        }
-        (None, ..) => {
-            let help = "say what to connect: --config connector.json, or --channel NAME --destination URL";
-            return Err(Failure::Configuration(help.to_owned()));
-        }
+fn read(options: &cli::Connector, kinds: &[Kind]) -> Result<(Vec<Plan>, Vec<File>), Failure> {
+    if let Some(path) = &options.config {
+        return read_file(path, options, kinds);
+    }
+    let or_set = |flag: &Option<String>, name| {
+        flag.clone().or_else(|| Environment.get(name)).filter(|text| !text.is_empty())
     };
-    link::apply(&flags(options), &mut drafts);
-    let plans = plan(drafts, kinds, &mut file);
-    let files: Vec<File> = [file].into_iter().chain(connections).collect();
+    let channel = or_set(&options.channel, "CONNECTOR_CHANNEL");
+    let destination = or_set(&options.destination, "CONNECTOR_TARGET_URL");
+    match (channel, destination) {
+        (Some(channel), Some(destination)) => read_one_channel(&channel, &destination, options, kinds),
+        (Some(_), None) => Err(Failure::Configuration("--channel needs --destination".to_owned())),
+        (None, Some(_)) => Err(Failure::Configuration("--destination needs --channel".to_owned())),
+        (None, None) => {
+            let help = "say what to connect: --config connector.json, or --channel NAME --destination URL";
+            Err(Failure::Configuration(help.to_owned()))
+        }
+    }
+}
+
+fn read_one_channel(
+    channel: &str,
+    destination: &str,
+    options: &cli::Connector,
+    kinds: &[Kind],
+) -> Result<(Vec<Plan>, Vec<File>), Failure> {
+    let mut file = File::command_line();
+    let missing = |what| Failure::Configuration(format!("--channel needs {what}"));
+    let root = Node::new(serde_json::json!({}), Pointer::root());
+    let root = schemas::connector::overlay(&root, &Environment, &flags(options));
+    let cloud = root.get("cloud").unwrap_or_else(|| root.clone());
+    let url = cloud.get("url").ok_or_else(|| missing("CLOUD_URL or --cloud-url"))?;
+    let token = cloud.get("token").ok_or_else(|| missing("CONNECTOR_TOKEN or --token"))?;
+    let (url, token) = (url.text().unwrap_or_default(), token.text().unwrap_or_default());
+    let drafts = schemas::connector::one_channel((&root, channel), destination, url, token, &mut file.faults);
+    let plans = load::plans(&mut file, DocumentKind::Connector, drafts, kinds);
+    refuse_faults(&[&file])?;
+    Ok((plans, vec![file]))
+}
+
+fn read_file(
+    path: &Path,
+    options: &cli::Connector,
+    kinds: &[Kind],
+) -> Result<(Vec<Plan>, Vec<File>), Failure> {
+    let mut file = File::read(path)?;
+    let kind = load::kind_for(&mut file, DocumentKind::Connector);
+    let named = options.connections.clone().or_else(|| load::named_connections(&file, kind));
+    let mut connections = File::read_beside(named.as_deref(), path, "connections.json")?;
+    let named = load::connections(connections.as_mut());
+    let webhooks = load::follow_paths(&mut file, kind, Variables::Known(&Environment))?;
+    if kind == DocumentKind::Connector {
+        file.root = file.root.map(|root| schemas::connector::overlay(&root, &Environment, &flags(options)));
+    }
+    let drafts = load::drafts(&mut file, kind, &Beside { receiver: None, connections: &named });
+    let plans = load::plans(&mut file, kind, drafts, kinds);
+    let files: Vec<File> = [file].into_iter().chain(connections).chain(webhooks).collect();
     refuse_faults(&files.iter().collect::<Vec<_>>())?;
     Ok((plans, files))
 }
 
-/// Returns what the command line says about the way to the receiver.
-fn flags(options: &cli::Connector) -> link::Flags {
-    link::Flags {
-        protocol: options.protocol.clone(),
-        ca: options.tls_ca.clone(),
-        cert: options.tls_cert.clone(),
-        key: options.tls_key.clone(),
-    }
-}
-
-type Read = (File, Option<File>, Vec<engine::graph::draft::Draft>);
-
-fn read_file(path: &Path, connections: Option<&Path>) -> Result<Read, Failure> {
-    let mut file = File::read(path)?;
-    let mut connections = File::read_beside(connections, path, "connections.json")?;
-    let named = match &mut connections {
-        Some(connections) => Connections::read(connections.root().as_ref(), &mut connections.faults),
-        None => Connections::read(None, &mut file.faults),
-    };
-    let root = file.root().map(|root| link::join_paths(&root, file.folder()));
-    let drafts = root.map(|root| schemas::connector::read(&root, &named, &mut file.faults));
-    Ok((file, connections, drafts.unwrap_or_default()))
+/// Returns the flags that were given, each as the key of `connector.json` it stands for.
+fn flags(options: &cli::Connector) -> Flags {
+    let texts: [(&'static [&'static str], &Option<String>); 7] = [
+        (&["cloud", "url"], &options.cloud_url),
+        (&["cloud", "token"], &options.token),
+        (&["connector_id"], &options.connector_id),
+        (&["protocol"], &options.protocol),
+        (&["tls", "ca"], &options.tls_ca),
+        (&["tls", "cert"], &options.tls_cert),
+        (&["tls", "key"], &options.tls_key),
+    ];
+    texts.into_iter().filter_map(|(keys, text)| Some((keys, text.clone()?))).collect()
 }

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub(crate) enum Failure {
     /// The configuration is at fault: exit code 2, and the whole list of problems.
     Configuration(String),
+    /// The configuration is at fault, and that was told already: exit code 2.
+    Told,
     /// Anything else: exit code 1.
     Other(String),
 }
@@ -18,11 +20,21 @@ impl Failure {
 
     /// Prints the failure and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        let (text, code) = match self {
-            Self::Configuration(text) => (text, 2),
-            Self::Other(text) => (text, 1),
+        let code = match self {
+            Self::Configuration(_) | Self::Told => 2,
+            Self::Other(_) => 1,
         };
-        eprintln!("{}", text.trim_end());
+        if !self.text().is_empty() {
+            eprintln!("{}", self.text());
+        }
         ExitCode::from(code)
+    }
+
+    /// Returns what is to be told; nothing when it was told already.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::Configuration(text) | Self::Other(text) => text.trim_end(),
+            Self::Told => "",
+        }
     }
 }

@@ -1,12 +1,16 @@
-//! The command line of Webhook Connect: the connector by default, the receiver and the demonstration by name.
+//! The command line of Webhook Connect: the connector by default, everything else by name.
 
+mod check;
 mod cli;
 mod config;
 mod connector;
 mod demo;
 mod failure;
+mod load;
 mod logging;
+mod plan;
 mod receiver;
+mod schema;
 mod stop;
 
 use std::process::ExitCode;
@@ -28,6 +32,13 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
+    match &cli.command {
+        // These start nothing.
+        Some(Command::Check(options)) => return check::run(options),
+        Some(Command::Plan(options)) => return plan::run(options),
+        Some(Command::Schema(options)) => return schema::run(options),
+        Some(Command::Receiver(_) | Command::Demo(_)) | None => {}
+    }
     // Some client libraries bring no provider and panic without a default one.
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -40,6 +51,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         match cli.command {
             Some(Command::Receiver(options)) => receiver::run(*options, cli.log_format).await,
             Some(Command::Demo(options)) => demo::run(options).await,
+            Some(Command::Check(_) | Command::Plan(_) | Command::Schema(_)) => Ok(()),
             None => connector::run(cli.connector, cli.log_format).await,
         }
     })

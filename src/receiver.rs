@@ -10,14 +10,15 @@ use engine::graph::plan::Plan;
 use engine::kind::{Kind, Resources};
 use engine::meter::Meter;
 use engine::pipeline::{Opened, Pipelines, Surroundings};
+use schemas::kinds::DocumentKind;
 use schemas::receiver::{Flags, Receiver};
-use schemas::webhooks;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::cli;
-use crate::config::{File, log_warnings, plan, refuse_faults};
+use crate::config::{File, log_warnings, refuse_faults};
 use crate::failure::Failure;
+use crate::load::{self, Beside};
 use crate::logging::{self, Format};
 use crate::stop;
 
@@ -29,7 +30,7 @@ const LAST_CHANGES: Duration = Duration::from_secs(5);
 /// # Errors
 /// The configuration is at fault, or something cannot be opened: the folder of the buffer, the port.
 pub(crate) async fn run(options: cli::Receiver, log_format: Format) -> Result<(), Failure> {
-    let kinds: Arc<[Kind]> = stages::registry::kinds().into_iter().chain(cloud::kinds()).collect();
+    let kinds: Arc<[Kind]> = load::receiver_kinds().into();
     let (settings, plans, files) = read(&options, &kinds)?;
     logging::start(log_format, settings.flow_log.enabled.then_some(settings.flow_log.sample))?;
     log_warnings(&files.iter().collect::<Vec<_>>());
@@ -68,13 +69,13 @@ fn read(options: &cli::Receiver, kinds: &Arc<[Kind]>) -> Result<(Receiver, Vec<P
     let root = own.root();
     let settings =
         schemas::receiver::read(root.as_ref(), &folder, &Environment, &flags(options), &mut own.faults);
-    let connections =
+    let mut connections =
         File::read_beside(options.connections.as_deref(), Path::new(&options.config), "connections.json")?;
-    let mut plans = Vec::new();
-    if let (Some(settings), Some(root)) = (&settings, webhooks.root()) {
-        let drafts = webhooks::read(&root, settings, &mut webhooks.faults);
-        plans = plan(drafts, kinds, &mut webhooks);
-    }
+    let named = load::connections(connections.as_mut());
+    let kind = load::kind_for(&mut webhooks, DocumentKind::Webhooks);
+    let beside = Beside { receiver: settings.as_ref(), connections: &named };
+    let drafts = load::drafts(&mut webhooks, kind, &beside);
+    let plans = load::plans(&mut webhooks, kind, drafts, kinds);
     let files: Vec<File> = [own, webhooks].into_iter().chain(connections).collect();
     refuse_faults(&files.iter().collect::<Vec<_>>())?;
     let settings = settings.ok_or_else(|| Failure::other("the receiver's settings cannot be read"))?;

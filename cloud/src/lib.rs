@@ -1,8 +1,8 @@
 //! The receiver: webhooks in by HTTP, webhooks out to connectors by WebSocket, server-sent events and long poll.
 //!
 //! Reading order: `receive` takes a request in and answers it by its acknowledgement; `channel` is what connectors
-//! subscribe to; `session` speaks to one of them, by a `transport`; `listener` owns the port, with `tls` when it is encrypted,
-//! and joins them through `router`.
+//! subscribe to, `direct` what this process delivers itself; `session` speaks to one of them, by a `transport`; `listener` owns
+//! the port, with `tls` when it is encrypted, and joins them through `router`.
 
 mod acknowledge;
 mod announced;
@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod channel;
 mod connect;
+mod direct;
 mod holder;
 mod leaving;
 mod linger;
@@ -33,6 +34,10 @@ pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Returns the kinds of stage this crate has.
 #[must_use]
-pub fn kinds() -> [Kind; 2] {
-    [Kind::stage::<receive::Receive>(), Kind::stage::<channel::WebhookConnect>()]
+pub fn kinds() -> [Kind; 3] {
+    [
+        Kind::stage::<receive::Receive>(),
+        Kind::stage::<channel::WebhookConnect>(),
+        Kind::stage::<direct::Direct>(),
+    ]
 }

@@ -35,6 +35,7 @@ pub(crate) struct Receive {
 struct Configured {
     /// 200, 201, 202 or 204.
     #[serde(default)]
+    #[schemars(range(min = 200, max = 204))]
     status: Option<u16>,
     /// The body, as JSON. Default: a message with the webhook's id. There is none with 204.
     #[serde(default)]

@@ -57,6 +57,7 @@ every_case! {
     fid_01 "FID-01" fid_02 "FID-02" fid_03 "FID-03"
     ord_01 "ORD-01" shd_01 "SHD-01"
     trn_01 "TRN-01" trn_02 "TRN-02" trn_03 "TRN-03" trn_04 "TRN-04" tap_01 "TAP-01"
+    chn_01 "CHN-01" chn_02 "CHN-02"
 }
 
 macro_rules! over_transports {

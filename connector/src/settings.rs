@@ -88,7 +88,7 @@ impl Default for Waits {
 /// A wait, in seconds.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(try_from = "f64")]
-struct Seconds(#[schemars(with = "f64")] Duration);
+struct Seconds(#[schemars(with = "f64", range(min = 0.001, max = 3600.0))] Duration);
 
 impl TryFrom<f64> for Seconds {
     type Error = &'static str;

@@ -22,6 +22,10 @@ const CONCURRENCY: usize = 64;
 pub(crate) struct Driven<D>(pub(crate) D);
 
 impl<D: Destination> DynBuild for Driven<D> {
+    fn links(&self) -> u16 {
+        0
+    }
+
     fn open<'a>(self: Box<Self>, cx: &'a Context) -> BoxFuture<'a, Result<Box<dyn Stage>, OpenError>> {
         Box::pin(async move {
             let counts = Counts::new(&cx.meter, &cx.name);

@@ -104,7 +104,10 @@ pub enum Role {
     Buffer,
     /// Takes webhooks from a buffer and hands them to sessions.
     Outlet,
-    /// Stands before a destination. Has the ports `out` and `exhausted`; the latter reports upstream when unwired.
+    /// Takes webhooks from a buffer and sends them on within the process: a flow stage or a destination follows.
+    Passage,
+    /// Stands before a destination. Has the port `out`, or numbered ports instead ([`Build::links`]), and `exhausted`,
+    /// which reports upstream when unwired.
     Flow,
     /// Delivers webhooks.
     Destination,
@@ -143,6 +146,11 @@ pub trait Build: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// Complains about settings that parse and still cannot work. Pure.
     fn check(&self, _at: &Node, _faults: &mut Faults) {}
 
+    /// Returns how many numbered ports a flow stage has instead of `out`. Each must be wired.
+    fn links(&self) -> u16 {
+        0
+    }
+
     /// Opens what running needs; spawns nothing.
     ///
     /// # Errors
@@ -152,11 +160,17 @@ pub trait Build: DeserializeOwned + JsonSchema + Send + Sync + 'static {
 
 /// [`Build`] whose type was forgotten.
 pub trait DynBuild: Send + Sync {
+    /// Calls [`Build::links`].
+    fn links(&self) -> u16;
     /// Calls [`Build::open`].
     fn open<'a>(self: Box<Self>, cx: &'a Context) -> BoxFuture<'a, Result<Box<dyn Stage>, OpenError>>;
 }
 
 impl<B: Build> DynBuild for B {
+    fn links(&self) -> u16 {
+        Build::links(self)
+    }
+
     fn open<'a>(self: Box<Self>, cx: &'a Context) -> BoxFuture<'a, Result<Box<dyn Stage>, OpenError>> {
         Box::pin(Build::open(*self, cx))
     }
@@ -175,13 +189,15 @@ pub struct Wiring {
     pub input: Option<In<Verified>>,
     /// Where a receiving source sends, through its gates.
     pub gated: Option<Out<Unverified>>,
-    /// Where a subscribing source or a flow stage sends.
+    /// Where a subscribing source, a passage or a flow stage sends.
     pub out: Option<Out<Verified>>,
+    /// Where a flow stage with numbered ports sends, in their order.
+    pub links: Vec<Out<Verified>>,
     /// Where a flow stage sends what it gives up, when wired.
     pub exhausted: Option<Out<Exhausted>>,
     /// What a buffer answers.
     pub demand: Option<Demand>,
-    /// Where an outlet takes webhooks from.
+    /// Where an outlet or a passage takes webhooks from.
     pub supply: Option<Supply>,
 }
 

@@ -23,6 +23,10 @@ pub enum Metric {
     Unconfirmed,
     /// Tries repeated by a retry stage, by stage.
     Retries,
+    /// Failures of best-effort links of a chain, by stage and link.
+    BestEffort,
+    /// Webhooks that a `dead_letter` destination took in place of their own, by stage.
+    SetAside,
     /// Webhooks not delivered again because the destination had confirmed them before, by stage.
     Duplicates,
     /// Connections made or accepted, by channel.
@@ -46,6 +50,8 @@ impl Metric {
             Self::Confirmed => "confirmed",
             Self::Unconfirmed => "unconfirmed",
             Self::Retries => "retries",
+            Self::BestEffort => "best_effort_failures",
+            Self::SetAside => "set_aside",
             Self::Duplicates => "duplicates",
             Self::Connections => "connections",
             Self::NotUnderstood => "not_understood",
@@ -68,6 +74,8 @@ impl Metric {
             Self::Confirmed => "Deliveries that a destination confirmed, by stage",
             Self::Unconfirmed => "Deliveries that a destination did not take, by stage and cause",
             Self::Retries => "Tries repeated by a retry stage, by stage",
+            Self::BestEffort => "Failures of best-effort links, which hold nothing up, by stage and link",
+            Self::SetAside => "Webhooks that a dead_letter destination took in place of their own, by stage",
             Self::Duplicates => "Webhooks not delivered again because they had been confirmed, by stage",
             Self::Connections => "Connections made or accepted, by channel",
             Self::NotUnderstood => "Messages of a peer that were not understood, by channel",

@@ -24,6 +24,7 @@ const REQUESTS: usize = 256;
 #[derive(Clone)]
 pub struct Carries(Arc<Judge>);
 
+/// Says whether a webhook can be carried.
 type Judge = dyn Fn(&Webhook) -> Result<(), Unfit> + Send + Sync;
 
 /// Why a session cannot carry a webhook: the limit, in words.

@@ -209,7 +209,9 @@ mod tests {
         let (feed, tap) = tap();
         feed.push(&webhook(1, BYTES + 1));
         feed.push(&webhook(2, 1));
-        assert_eq!((tap.0.state().events, tap.0.state().queue.len()), (1, 2));
+        let state = tap.0.state();
+        assert_eq!((state.events, state.queue.len()), (1, 2));
+        drop(state);
         assert!(feed.is_watched());
         drop(tap);
         assert!(!feed.is_watched());

@@ -1,18 +1,40 @@
 //! `connector.json`: which channels a connector takes and where their webhooks go.
 //!
-//! Two shapes: `cloud` with `routes`, and `channels` with a token and a destination each. Each channel becomes a source, a
-//! retry and a destination.
+//! Three shapes: `cloud` with `routes`; `channels` with a token and a destination each; and the flat one of the Python
+//! connector. Each channel becomes a source and what its route describes.
 
-use engine::config::{Faults, Node, Pointer, suggest};
+use engine::config::{Faults, Lookup, Node, Pointer, is_open, suggest};
 use engine::graph::draft::{Draft, From};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::connections::Connections;
+use crate::flat::{self, MODES};
+use crate::link;
+use crate::receiver::{Flags, set};
+use crate::route::{Routes, Spot, WINDOW};
+use crate::unavailable;
 use crate::webhooks::check_name;
-use crate::{link, unavailable};
 
-/// What may stand at the top of either shape.
-const KNOWN: [&str; 9] = [
+/// The keys at the top by which a document is known as a connector's.
+pub(crate) const KEYS: &[&str] = &[
+    "cloud",
+    "routes",
+    "channels",
+    "cloud_url",
+    "channel",
+    "token",
+    "protocol",
+    "default_target",
+    "targets",
+    "webhooks_config",
+    "connections_config",
+    "connector_id",
+    "reconnect",
+    "tap",
+];
+
+/// What may stand at the top of every shape.
+const KNOWN: [&str; 30] = [
     "cloud",
     "routes",
     "channels",
@@ -22,36 +44,105 @@ const KNOWN: [&str; 9] = [
     "max_in_flight_bytes",
     "reconnect",
     "cloud_url",
-];
-
-/// What may stand at the top in other versions.
-const LATER: [&str; 9] = [
     "channel",
     "token",
     "default_target",
     "targets",
     "webhooks_config",
     "connections_config",
-    "tap",
-    "ca_cert",
-    "proxy",
+    "reconnect_delay",
+    "max_reconnect_delay",
+    "reconnect_backoff_multiplier",
+    "heartbeat_timeout",
+    "connection_timeout",
+    "max_concurrent_requests",
+    "ack_timeout",
+    "log_level",
+    "log_format",
+    "protocol",
+    "tls",
+    "ca_cert_path",
+    "client_cert_path",
+    "client_key_path",
+    "verify_ssl",
 ];
 
+/// What may stand at the top in other versions.
+const LATER: [&str; 6] = ["tap", "ca_cert", "proxy", "etcd_host", "etcd_port", "etcd_prefix"];
+
 /// The settings at the top that every channel's source takes over.
-const SHARED: [&str; 4] = ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect"];
+pub(crate) const SHARED: [&str; 6] =
+    ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect", "protocol", "tls"];
 
-/// What a route may hold.
-const ROUTE: [&str; 5] = ["module", "connection", "module-config", "retry", "token"];
+/// Where a channel's webhooks go.
+#[derive(Clone, Copy)]
+enum Behind<'a> {
+    /// To this route; the other object may hold its `retry` and `dead_letter`.
+    Route(&'a Node, Option<&'a Node>),
+    /// Where the flat shape says.
+    Flat,
+}
 
-/// What a route may hold in other versions.
-const ROUTE_LATER: [&str; 5] = ["chain", "chain-config", "dead_letter", "by_webhook", "credential_cleanup"];
+/// What all channels of one document share.
+struct Document<'a> {
+    connections: &'a Connections,
+    drafts: &'a mut Vec<Draft>,
+    faults: &'a mut Faults,
+}
 
 /// Where a channel's webhooks come from.
 struct Origin {
     at: Pointer,
     channel: String,
-    url: Value,
-    token: Value,
+    url: Node,
+    token: Node,
+}
+
+/// The settings that may come from the environment, each with the pointer of its key. Of two names the later wins.
+const VARIABLES: [(&str, &[&str]); 11] = [
+    ("CONNECTOR_CLOUD_URL", &["cloud", "url"]),
+    ("CLOUD_URL", &["cloud", "url"]),
+    ("CONNECTOR_TOKEN", &["cloud", "token"]),
+    ("CONNECTOR_ID", &["connector_id"]),
+    ("CONNECTOR_RECONNECT_DELAY", &["reconnect", "initial_seconds"]),
+    ("CONNECTOR_MAX_RECONNECT_DELAY", &["reconnect", "max_seconds"]),
+    ("CONNECTOR_MAX_CONCURRENT_REQUESTS", &["max_in_flight"]),
+    ("CONNECTOR_PROTOCOL", &["protocol"]),
+    ("CONNECTOR_CA_CERT_PATH", &["tls", "ca"]),
+    ("CONNECTOR_CLIENT_CERT_PATH", &["tls", "cert"]),
+    ("CONNECTOR_CLIENT_KEY_PATH", &["tls", "key"]),
+];
+
+/// Keys of the flat shape that say what others say elsewhere, each with the way to that.
+const FLAT: [(&str, &[&str]); 2] = [("cloud_url", &["cloud", "url"]), ("token", &["cloud", "token"])];
+
+/// Lays the environment and then the flags over what a file says. A variable that is set to nothing counts as not set; a
+/// token or URL of a channel of its own stays, for it is more exact.
+#[must_use]
+pub fn overlay(root: &Node, environment: &dyn Lookup, flags: &Flags) -> Node {
+    let mut all = root.value().clone();
+    let set_to = |name| environment.get(name).filter(|text| !text.is_empty());
+    let variables = VARIABLES.iter().filter_map(|(name, keys)| Some((*keys, set_to(name)?)));
+    for (keys, text) in variables.chain(flags.iter().map(|(keys, text)| (*keys, text.clone()))) {
+        if all.is_object() {
+            let flat = flat_key(root, keys);
+            set(&mut all, flat.as_ref().map_or(keys, std::slice::from_ref), text);
+        }
+    }
+    Node::new(all, root.at().clone())
+}
+
+/// Returns the key that says in this file what stands at `keys` in others, if it is another one.
+fn flat_key(root: &Node, keys: &[&str]) -> Option<&'static str> {
+    let shape = FLAT.iter().filter(|_| is_flat(root));
+    let renamed = flat::RENAMED.iter().filter(|(key, _)| root.get(key).is_some());
+    shape.chain(renamed).find(|(_, way)| *way == keys).map(|(key, _)| *key)
+}
+
+/// Tells whether a file has the flat shape.
+fn is_flat(root: &Node) -> bool {
+    let has = |key: &str| root.get(key).is_some();
+    !has("channels") && !has("routes") && (MODES.iter().any(|key| has(key)) || has("channel"))
 }
 
 /// Desugars a `connector.json`. Every complaint is added to `faults`; what is returned is whole only when there is none.
@@ -60,12 +151,14 @@ pub fn read(root: &Node, connections: &Connections, faults: &mut Faults) -> Vec<
         faults.add(root.at(), "expected an object", None);
         return Vec::new();
     }
-    unavailable::check(root, &[&KNOWN[..], &link::KEYS].concat(), &LATER, faults);
+    unavailable::check(root, &KNOWN, &LATER, faults);
+    flat::warn_of_no_effect(root, faults);
     link::check(root, faults);
     let inline = root.get("connections").map(|inline| Connections::read(Some(&inline), faults));
     let connections = inline.as_ref().unwrap_or(connections);
     let mut drafts = Vec::new();
     match (root.get("channels"), root.get("routes")) {
+        (None, None) if is_flat(root) => read_flat(root, connections, &mut drafts, faults),
         (Some(channels), None) => read_channels(root, &channels, connections, &mut drafts, faults),
         (None, Some(routes)) => read_routes(root, &routes, connections, &mut drafts, faults),
         (Some(_), Some(routes)) => {
@@ -78,25 +171,26 @@ pub fn read(root: &Node, connections: &Connections, faults: &mut Faults) -> Vec<
     drafts
 }
 
-/// Makes the drafts of one channel without a file.
+/// Makes the drafts of one channel without a file; `root` holds what stands at the top of one.
 pub fn one_channel(
-    channel: &str,
+    (root, channel): (&Node, &str),
     destination: &str,
     url: &str,
     token: &str,
     faults: &mut Faults,
 ) -> Vec<Draft> {
-    let root = Node::new(json!({}), Pointer::root());
     let origin = Origin {
         at: Pointer::root().child("channel"),
         channel: channel.to_owned(),
-        url: json!(url),
-        token: json!(token),
+        url: Node::new(json!(url), Pointer::root().child("cloud_url")),
+        token: Node::new(json!(token), Pointer::root().child("token")),
     };
     check_name("channel name", channel, &origin.at, faults);
     let route = Node::new(json!(destination), Pointer::root().child("destination"));
     let mut drafts = Vec::new();
-    push(&root, origin, &route, &Connections::read(None, faults), &mut drafts, faults);
+    let connections = Connections::read(None, faults);
+    let document = Document { connections: &connections, drafts: &mut drafts, faults };
+    push(root, origin, Behind::Route(&route, None), document);
     drafts
 }
 
@@ -122,9 +216,11 @@ fn read_routes(
             None if cloud.get("token").is_some() => shared.clone(),
             None => text_of(None, &cloud.at().child("token"), "the channel's token", faults),
         };
-        let (url, token) = (url.clone().unwrap_or_default(), token.unwrap_or_default());
+        // What is missing was complained about.
+        let absent = || Node::stand_in(cloud.at().clone());
+        let (url, token) = (url.clone().unwrap_or_else(absent), token.unwrap_or_else(absent));
         let origin = Origin { at: route.at().clone(), channel: channel.to_owned(), url, token };
-        push(root, origin, &route, connections, drafts, faults);
+        push(root, origin, Behind::Route(&route, None), Document { connections, drafts, faults });
     }
 }
 
@@ -162,7 +258,7 @@ fn read_channels(
     };
     for (channel, entry) in channels.members() {
         check_name("channel name", channel, entry.at(), faults);
-        unavailable::check(&entry, &["token", "destination", "retry"], &["tap", "dead_letter"], faults);
+        unavailable::check(&entry, &["token", "destination", "retry", "dead_letter"], &["tap"], faults);
         let token = entry.get("token").or_else(|| cloud.as_ref().and_then(|cloud| cloud.get("token")));
         let token = text_of(token, &entry.at().child("token"), "the channel's token", faults);
         let Some(destination) = entry.get("destination") else {
@@ -172,19 +268,38 @@ fn read_channels(
         if let Some(token) = token {
             let origin =
                 Origin { at: entry.at().clone(), channel: channel.to_owned(), url: url.clone(), token };
-            push(root, origin, &destination, connections, drafts, faults);
+            let behind = Behind::Route(&destination, Some(&entry));
+            push(root, origin, behind, Document { connections, drafts, faults });
         }
     }
 }
 
-fn text_of_some(node: Option<Node>, faults: &mut Faults) -> Option<Value> {
+/// The flat shape: one channel.
+fn read_flat(root: &Node, connections: &Connections, drafts: &mut Vec<Draft>, faults: &mut Faults) {
+    let mut text = |key, what| text_of(root.get(key), &root.at().child(key), what, faults);
+    let url = text("cloud_url", "the receiver's URL");
+    let token = text("token", "the channel's token");
+    let channel = text("channel", "the channel's name");
+    // What is missing was complained about.
+    let absent = || Node::stand_in(root.at().clone());
+    let channel = channel.unwrap_or_else(absent);
+    let channel = channel.text().unwrap_or_default().to_owned();
+    if !is_open(&channel) {
+        check_name("channel name", &channel, &root.at().child("channel"), faults);
+    }
+    let (url, token) = (url.unwrap_or_else(absent), token.unwrap_or_else(absent));
+    let origin = Origin { at: root.at().clone(), channel, url, token };
+    push(root, origin, Behind::Flat, Document { connections, drafts, faults });
+}
+
+fn text_of_some(node: Option<Node>, faults: &mut Faults) -> Option<Node> {
     let at = node.as_ref()?.at().clone();
     text_of(node, &at, "the channel's token", faults)
 }
 
-fn text_of(node: Option<Node>, missing_at: &Pointer, what: &str, faults: &mut Faults) -> Option<Value> {
+fn text_of(node: Option<Node>, missing_at: &Pointer, what: &str, faults: &mut Faults) -> Option<Node> {
     match node {
-        Some(node) if node.text().is_some_and(|text| !text.is_empty()) => Some(node.value().clone()),
+        Some(node) if node.text().is_some_and(|text| !text.is_empty()) => Some(node),
         Some(node) => {
             faults.add(node.at(), format!("expected {what}"), None);
             None
@@ -196,95 +311,30 @@ fn text_of(node: Option<Node>, missing_at: &Pointer, what: &str, faults: &mut Fa
     }
 }
 
-/// Adds the source, the retry and the destination of one channel.
-fn push(
-    root: &Node,
-    origin: Origin,
-    route: &Node,
-    connections: &Connections,
-    drafts: &mut Vec<Draft>,
-    faults: &mut Faults,
-) {
-    let Some((module, settings)) = destination(route, connections, faults) else { return };
+/// Adds the source of one channel and everything behind it.
+fn push(root: &Node, origin: Origin, behind: Behind<'_>, document: Document<'_>) {
     let Origin { at, channel, url, token } = origin;
-    let mut source = json!({ "url": url, "channel": channel, "token": token });
-    for key in SHARED {
-        if let Some(shared) = root.get(key) {
-            source[key] = shared.value().clone();
-        }
-    }
-    link::add(root, &mut source);
-    let retry = retry(root, route);
-    let (source_name, retry_name) = (format!("{channel}.subscribe"), format!("{channel}.retry"));
-    let last = format!("{channel}.{module}");
-    let route_at = route.at().clone();
-    drafts.extend([
-        Draft {
-            name: source_name.clone(),
-            module: "subscribe".to_owned(),
-            settings: Node::new(source, at.clone()),
-            at: at.clone(),
-            from: Vec::new(),
-        },
-        Draft {
-            name: retry_name.clone(),
-            module: "retry".to_owned(),
-            settings: retry,
-            at,
-            from: vec![From::out(source_name)],
-        },
-        Draft { name: last, module, settings, at: route_at, from: vec![From::out(retry_name)] },
-    ]);
-}
-
-/// Returns the settings of the retry, which knows the window that it may hold a part of.
-fn retry(root: &Node, route: &Node) -> Node {
-    let own = route.get("retry").unwrap_or_else(|| Node::new(json!({}), route.at().child("retry")));
-    let mut settings = own.value().clone();
-    for key in ["max_in_flight", "max_in_flight_bytes"] {
-        if let (Some(shared), Some(members)) = (root.get(key), settings.as_object_mut()) {
-            members.entry(key).or_insert_with(|| shared.value().clone());
-        }
-    }
-    Node::new(settings, own.at().clone())
-}
-
-/// Reads a destination: an object with `module`, or a URL.
-fn destination(route: &Node, connections: &Connections, faults: &mut Faults) -> Option<(String, Node)> {
-    if let Some(url) = route.text() {
-        return from_url(url, route, faults);
-    }
-    if !route.is_object() {
-        faults.add(route.at(), "expected an object with `module`, or a URL", None);
-        return None;
-    }
-    unavailable::check(route, &ROUTE, &ROUTE_LATER, faults);
-    let Some(module) = route.get("module") else {
-        if route.get("chain").is_none() {
-            faults.add(route.at(), "`module` is missing", None);
-        }
-        return None;
-    };
-    let Some(name) = module.text() else {
-        faults.add(module.at(), "expected the name of a module", None);
-        return None;
-    };
-    let config = route
-        .get("module-config")
-        .unwrap_or_else(|| Node::new(Value::Object(Map::new()), route.at().child("module-config")));
-    let settings = connections.apply(route.get("connection").as_ref(), &config, faults)?;
-    Some((name.to_owned(), settings))
-}
-
-fn from_url(url: &str, at: &Node, faults: &mut Faults) -> Option<(String, Node)> {
-    let implied = |settings| Node::new(settings, at.at().clone());
-    match url.split_once(':') {
-        Some(("http" | "https", _)) => Some(("http_webhook".to_owned(), implied(json!({ "url": url })))),
-        Some(("log", "")) => Some(("log".to_owned(), implied(json!({})))),
-        Some(_) | None => {
-            let help = "this version has `http://…`, `https://…` and `log:`".to_owned();
-            faults.add(at.at(), "no destination has a URL like this", Some(help));
-            None
-        }
+    let source = Node::new(json!({}), at.clone())
+        .with_member("url", &url)
+        .with_member("channel", &Node::new(json!(channel), at.child("channel")))
+        .with_member("token", &token);
+    let shared = SHARED.iter().filter_map(|key| Some((*key, root.get(key)?)));
+    let source = shared.fold(source, |source, (key, shared)| source.with_member(key, &shared));
+    let source = flat::rename(root, source);
+    let Document { connections, drafts, faults } = document;
+    let window = WINDOW.into_iter().filter_map(|key| Some((key, source.get(key)?))).collect();
+    let name = format!("{channel}.subscribe");
+    drafts.push(Draft {
+        name: name.clone(),
+        module: "subscribe".to_owned(),
+        settings: source,
+        at: at.clone(),
+        from: Vec::new(),
+    });
+    let mut routes = Routes { connections, window, drafts, faults };
+    let spot = Spot { name: &channel, from: From::out(name), at: &at };
+    match behind {
+        Behind::Route(route, beside) => routes.push(spot, route, beside, &["token"]),
+        Behind::Flat => routes.push_flat(spot, root),
     }
 }

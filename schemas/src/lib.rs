@@ -1,7 +1,8 @@
 //! Everything promised to outsiders: configuration formats and the wire.
 //!
 //! Each format desugars to [`Draft`](engine::graph::draft::Draft)s: [`webhooks`] for a receiver, with the settings of
-//! [`receiver`]; [`connector`] for a connector, with the [`link`] to its receiver and the named [`connections`].
+//! [`receiver`]; [`connector`] for a connector, with the [`link`] to its receiver and the named [`connections`]; [`graph`],
+//! the explicit form, for either.
 
 pub mod webhooks;
 
@@ -13,6 +14,26 @@ pub mod link;
 
 pub mod connections;
 
+pub mod graph;
+
+pub mod print;
+
+pub mod kinds;
+
+pub mod modules;
+
+pub mod publish;
+
 pub mod wire;
+
+mod route;
+
+mod chain;
+
+mod flat;
+
+mod direct;
+
+mod hide;
 
 mod unavailable;

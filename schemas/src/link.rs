@@ -2,37 +2,19 @@
 
 use std::path::Path;
 
-use engine::config::{Faults, Node};
-use engine::graph::draft::Draft;
-use serde_json::{Map, Value, json};
-
-/// The keys at the top, beside what each shape has of its own.
-pub(crate) const KEYS: [&str; 6] =
-    ["protocol", "tls", "ca_cert_path", "client_cert_path", "client_key_path", "verify_ssl"];
+use engine::config::{Faults, Node, is_open};
+use serde_json::{Value, json};
 
 /// The flat keys, each with the key of `tls` that it stands for.
 const FLAT: [(&str, &str); 3] =
     [("ca_cert_path", "ca"), ("client_cert_path", "cert"), ("client_key_path", "key")];
-
-/// What the command line says, which goes before the file.
-#[derive(Clone, Debug, Default)]
-pub struct Flags {
-    /// How to speak to the receiver.
-    pub protocol: Option<String>,
-    /// File with authorities that are trusted beside the system's.
-    pub ca: Option<String>,
-    /// File with the certificate to show.
-    pub cert: Option<String>,
-    /// File with its key.
-    pub key: Option<String>,
-}
 
 /// Makes the paths that a `connector.json` in `folder` has independent of the working directory.
 #[must_use]
 pub fn join_paths(root: &Node, folder: &Path) -> Node {
     let mut all = root.value().clone();
     let join = |path: &mut Value| {
-        if let Some(text) = path.as_str() {
+        if let Some(text) = path.as_str().filter(|text| !is_open(text)) {
             *path = json!(folder.join(text));
         }
     };
@@ -47,7 +29,7 @@ pub fn join_paths(root: &Node, folder: &Path) -> Node {
 
 /// Complains about keys that say two things, or what is never done.
 pub(crate) fn check(root: &Node, faults: &mut Faults) {
-    if let Some(verify) = root.get("verify_ssl").filter(|verify| *verify.value() != json!(true)) {
+    if let Some(verify) = root.get("verify_ssl").filter(|verify| verify.parse(faults) == Some(false)) {
         let help = "for a receiver with a certificate of your own authority, name that authority's certificate: \
             \"tls\": {\"ca\": \"FILE\"}";
         faults.add(verify.at(), "the receiver's certificate is always verified", Some(help.to_owned()));
@@ -60,47 +42,10 @@ pub(crate) fn check(root: &Node, faults: &mut Faults) {
     }
 }
 
-/// Adds what the top of the file says to the settings of a source.
-pub(crate) fn add(root: &Node, source: &mut Value) {
-    if let Some(protocol) = root.get("protocol") {
-        source["protocol"] = protocol.value().clone();
-    }
-    let mut tls = root.get("tls").map_or_else(|| json!({}), |tls| tls.value().clone());
-    if let Some(members) = tls.as_object_mut() {
-        for (flat, key) in FLAT {
-            if let Some(path) = root.get(flat) {
-                members.insert(key.to_owned(), path.value().clone());
-            }
-        }
-    }
-    if tls.as_object().is_none_or(|members| !members.is_empty()) {
-        source["tls"] = tls;
-    }
-}
-
-/// Adds what the command line says to every source.
-pub fn apply(flags: &Flags, drafts: &mut [Draft]) {
-    let given = |value: &Option<String>| value.as_ref().map(|text| json!(text));
-    let tls = [("ca", &flags.ca), ("cert", &flags.cert), ("key", &flags.key)];
-    for draft in drafts.iter_mut().filter(|draft| draft.module == "subscribe") {
-        let mut settings = draft.settings.value().clone();
-        if let Some(protocol) = given(&flags.protocol) {
-            settings["protocol"] = protocol;
-        }
-        for (key, value) in tls {
-            let Some(value) = given(value) else { continue };
-            if !settings["tls"].is_object() {
-                settings["tls"] = Value::Object(Map::new());
-            }
-            settings["tls"][key] = value;
-        }
-        draft.settings = Node::new(settings, draft.settings.at().clone());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flat::rename;
     use engine::config::Pointer;
 
     fn node(value: Value) -> Node {
@@ -113,21 +58,15 @@ mod tests {
             json!({"tls": {"ca": "ca.pem", "cert": "/c.pem", "key": "k.pem"}}),
             json!({"ca_cert_path": "ca.pem", "client_cert_path": "/c.pem", "client_key_path": "k.pem", "verify_ssl": true}),
         ] {
-            let (root, mut source) = (join_paths(&node(root), Path::new("/etc/wc")), json!({}));
+            let root = join_paths(&node(root), Path::new("/etc/wc"));
             let mut faults = Faults::default();
             check(&root, &mut faults);
-            add(&root, &mut source);
             assert!(faults.is_empty());
+            let own = root.get("tls").unwrap_or_else(|| node(json!({})));
+            let source = rename(&root, node(json!({})).with_member("tls", &own));
             let tls = json!({"ca": "/etc/wc/ca.pem", "cert": "/c.pem", "key": "/etc/wc/k.pem"});
-            assert_eq!(source, json!({ "tls": tls }));
+            assert_eq!(source.value(), &json!({ "tls": tls }));
         }
-    }
-
-    #[test]
-    fn a_file_without_these_keys_adds_nothing() {
-        let mut source = json!({});
-        add(&node(json!({})), &mut source);
-        assert_eq!(source, json!({}));
     }
 
     #[test]
@@ -139,23 +78,5 @@ mod tests {
         for part in ["always verified", "\\\"ca\\\"", "keep one"] {
             assert!(told.contains(part), "{told}");
         }
-    }
-
-    #[test]
-    fn the_command_line_goes_before_the_file() {
-        let draft = |module: &str| Draft {
-            name: "c".to_owned(),
-            module: module.to_owned(),
-            settings: node(json!({"protocol": "sse", "tls": {"ca": "a"}})),
-            at: Pointer::root(),
-            from: Vec::new(),
-        };
-        let mut drafts = [draft("subscribe"), draft("log")];
-        let flags =
-            Flags { protocol: Some("auto".to_owned()), cert: Some("c".to_owned()), ..Flags::default() };
-        apply(&flags, &mut drafts);
-        let wanted = json!({"protocol": "auto", "tls": {"ca": "a", "cert": "c"}});
-        assert_eq!(drafts[0].settings.value(), &wanted);
-        assert_eq!(drafts[1].settings.value(), draft("log").settings.value());
     }
 }

@@ -5,14 +5,33 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use engine::config::{Faults, Lookup, Node, Pointer, Secret};
+use engine::config::{Faults, Lookup, Node, Pointer, Secret, is_open};
 use engine::limits::Limits;
 use ipnet::IpNet;
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::unavailable;
+
+/// The keys at the top, by which a document is known as a receiver's.
+pub(crate) const KEYS: &[&str] = &[
+    "listen",
+    "admin_listen",
+    "admin_token",
+    "insecure_http",
+    "tls",
+    "buffer",
+    "channel_token",
+    "trusted_proxies",
+    "allow_query_token",
+    "drain_seconds",
+    "max_body_bytes",
+    "head_timeout_seconds",
+    "body_timeout_seconds",
+    "flow_log",
+    "limits",
+];
 
 /// The keys that are not part of this version.
 const LATER: [&str; 1] = ["admin_listen"];
@@ -63,6 +82,50 @@ pub struct Receiver {
     pub flow_log: FlowLog,
     /// The defaults of every channel.
     pub limits: Limits,
+    /// What a plan shows of these settings.
+    pub shown: Shown,
+}
+
+impl Receiver {
+    /// Stands for a receiver whose own settings are at fault, so that its webhooks can be checked all the same.
+    #[must_use]
+    pub fn stand_in() -> Self {
+        let File {
+            drain_seconds,
+            max_body_bytes,
+            head_timeout_seconds,
+            body_timeout_seconds,
+            flow_log,
+            limits,
+            ..
+        } = File::default();
+        let token = Node::stand_in(Pointer::root().child("channel_token"));
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_token: None,
+            buffer: Buffer::Memory,
+            channel_token: token.text().map(Secret::new),
+            trusted_proxies: Vec::new(),
+            drain_seconds,
+            max_body_bytes,
+            head_timeout_seconds,
+            body_timeout_seconds,
+            flow_log,
+            limits,
+            tls: None,
+            allow_query_token: false,
+            shown: Shown { limits: None, channel_token: Some(token) },
+        }
+    }
+}
+
+/// The settings that become part of stages, as they are written.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The limits that are not left to their defaults.
+    pub limits: Option<Node>,
+    /// The token of every channel that has none of its own.
+    pub channel_token: Option<Node>,
 }
 
 /// Where webhooks are kept.
@@ -88,7 +151,7 @@ pub struct Tls {
 }
 
 /// The log lines of every webhook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowLog {
     /// Whether they are written.
@@ -104,7 +167,7 @@ impl Default for FlowLog {
     }
 }
 
-/// The file as it is written.
+/// Settings of a receiver as a whole. What an environment variable or a flag says wins over the file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -127,6 +190,7 @@ struct File {
     /// Seconds that deliveries in flight may take to finish after SIGTERM.
     drain_seconds: u64,
     /// The largest body, in bytes. 10,485,760 at most.
+    #[schemars(range(max = 10_485_760))]
     max_body_bytes: usize,
     /// Seconds a sender may take for its headers.
     head_timeout_seconds: u64,
@@ -139,7 +203,7 @@ struct File {
 }
 
 /// Where webhooks are kept, as it is written.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct BufferFile {
     /// `embedded:FOLDER` or `memory:`.
@@ -168,6 +232,11 @@ impl Default for File {
             limits: Limits::default(),
         }
     }
+}
+
+/// Describes the file.
+pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    File::json_schema(generator)
 }
 
 /// What the command line says: texts by the pointer of the key they stand for.
@@ -199,7 +268,9 @@ pub fn read(
         buffer_from_file &= keys != ["buffer", "url"];
         set(&mut all, keys, text);
     }
-    let file: File = Node::new(all, root.clone()).parse(faults)?;
+    let all = Node::new(all, root.clone());
+    let shown = Shown { limits: all.get("limits"), channel_token: all.get("channel_token") };
+    let file: File = all.parse(faults)?;
     file.limits.check(&root.child("limits"), faults);
     let listen = read_listen(&file, &root, faults);
     let base = if buffer_from_file { folder } else { Path::new("") };
@@ -222,6 +293,7 @@ pub fn read(
         body_timeout_seconds: file.body_timeout_seconds,
         flow_log: file.flow_log,
         limits: file.limits,
+        shown,
     })
 }
 
@@ -242,7 +314,7 @@ fn join_paths(all: &mut Value, folder: &Path) {
 }
 
 /// Sets the member at `keys`. A list is written with commas between its items.
-fn set(all: &mut Value, keys: &[&str], text: String) {
+pub(crate) fn set(all: &mut Value, keys: &[&str], text: String) {
     let Some((last, way)) = keys.split_last() else { return };
     let mut place = all;
     for key in way {
@@ -259,6 +331,9 @@ fn set(all: &mut Value, keys: &[&str], text: String) {
 
 fn read_listen(file: &File, root: &Pointer, faults: &mut Faults) -> Option<SocketAddr> {
     let at = root.child("listen");
+    if is_open(&file.listen) {
+        return Some(SocketAddr::from(([127, 0, 0, 1], 8080)));
+    }
     let Ok(listen) = file.listen.parse::<SocketAddr>() else {
         faults.add(&at, "expected an address and a port, like 127.0.0.1:8080 or [::]:8080", None);
         return None;
@@ -272,6 +347,9 @@ fn read_listen(file: &File, root: &Pointer, faults: &mut Faults) -> Option<Socke
 }
 
 fn read_buffer(url: &str, base: &Path, at: &Pointer, faults: &mut Faults) -> Option<Buffer> {
+    if is_open(url) {
+        return Some(Buffer::Embedded(base.join("data")));
+    }
     match url.split_once(':') {
         Some(("embedded", path)) if !path.is_empty() => Some(Buffer::Embedded(base.join(path))),
         Some(("memory", "")) => Some(Buffer::Memory),

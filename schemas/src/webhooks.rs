@@ -1,25 +1,44 @@
 //! `webhooks.json`: which webhooks a receiver takes, how their senders prove themselves, where they go.
 //!
 //! One entry per webhook id. An entry becomes a source, its gates in order of cost, the buffer of its channel and the
-//! outlet of that channel; entries that name the same channel share both of these.
+//! outlet of that channel; entries that name the same channel share both of these. An entry whose `module` or `chain` names
+//! destinations is delivered by the receiver itself.
 
 use std::collections::BTreeMap;
 
-use engine::config::{Faults, Node, Pointer, Secret};
+use engine::config::{Faults, Node, Pointer, Secret, is_open};
 use engine::graph::draft::{Draft, From};
 use engine::limits::Limits;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::connections::Connections;
+use crate::direct;
 use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-const KNOWN: [&str; 6] = ["data_type", "module", "module-config", "authorization", "hmac", "response"];
+pub(crate) const KNOWN: [&str; 14] = [
+    "data_type",
+    "module",
+    "module-config",
+    "authorization",
+    "basic_auth",
+    "hmac",
+    "response",
+    "connection",
+    "retry",
+    "dead_letter",
+    "chain",
+    "chain-config",
+    "topic",
+    "queue_name",
+];
+
+/// What an entry may hold that says how its webhooks are delivered, which a connector's own file says for its channels.
+const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-const LATER: [&str; 19] = [
-    "basic_auth",
+const LATER: [&str; 13] = [
     "jwt",
     "header_auth",
     "query_auth",
@@ -32,12 +51,7 @@ const LATER: [&str; 19] = [
     "rate_limit",
     "json_schema",
     "credential_cleanup",
-    "retry",
-    "chain",
-    "chain-config",
-    "dead_letter",
     "deduplicate",
-    "connection",
 ];
 
 /// The keys of `module-config` that are not limits.
@@ -46,33 +60,29 @@ const CHANNEL_KEYS: [&str; 2] = ["channel", "channel_token"];
 /// The longest channel name or webhook id, in bytes.
 const LONGEST_NAME: usize = 64;
 
-/// What is answered to a sender whose webhook was accepted.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "parsed to be checked; the source reads the same block itself")]
-struct Response {
-    #[serde(default)]
-    status: Option<u16>,
-    #[serde(default)]
-    body: Option<Value>,
-}
-
 /// One channel, as the entries that feed it describe it.
 struct Channel {
     at: Pointer,
-    token: Secret,
+    token: Node,
     limits: Limits,
+    /// The limits that are not left to their defaults.
+    own_limits: Node,
     from: Vec<From>,
 }
 
 /// Desugars a `webhooks.json`. Every complaint is added to `faults`; what is returned is whole only when there is none.
-pub fn read(root: &Node, receiver: &Receiver, faults: &mut Faults) -> Vec<Draft> {
+pub fn read(root: &Node, receiver: &Receiver, connections: &Connections, faults: &mut Faults) -> Vec<Draft> {
     if !root.is_object() {
         faults.add(root.at(), "expected an object with one entry per webhook id", None);
     }
     let (mut drafts, mut channels) = (Vec::new(), BTreeMap::new());
     for (id, entry) in root.members() {
-        read_entry(id, &entry, receiver, &mut drafts, &mut channels, faults);
+        let Some(last) = read_entry(id, &entry, &mut drafts, faults) else { continue };
+        if is_direct(&entry) {
+            direct::push(id, &entry, last, receiver, connections, (&mut drafts, faults));
+        } else if let Some((name, channel)) = read_channel(id, &entry, receiver, faults) {
+            join(name, channel, last, &mut channels, faults);
+        }
     }
     for (name, channel) in channels {
         push_channel(&name, channel, receiver, &mut drafts);
@@ -80,16 +90,11 @@ pub fn read(root: &Node, receiver: &Receiver, faults: &mut Faults) -> Vec<Draft>
     drafts
 }
 
-fn read_entry(
-    id: &str,
-    entry: &Node,
-    receiver: &Receiver,
-    drafts: &mut Vec<Draft>,
-    channels: &mut BTreeMap<String, Channel>,
-    faults: &mut Faults,
-) {
+/// Reads how an entry's webhooks come in and returns the name of its last gate.
+fn read_entry(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Faults) -> Option<String> {
     if !entry.is_object() {
-        return faults.add(entry.at(), "expected an object", None);
+        faults.add(entry.at(), "expected an object", None);
+        return None;
     }
     check_name("webhook id", id, entry.at(), faults);
     if id == "default" {
@@ -99,18 +104,20 @@ fn read_entry(
         );
     }
     unavailable::check(entry, &KNOWN, &LATER, faults);
-    let last = push_source(id, entry, drafts, faults);
-    if let Some((name, channel)) = read_channel(id, entry, receiver, faults) {
-        join(name, channel, last, channels, faults);
-    }
+    Some(push_source(id, entry, drafts, faults))
+}
+
+/// Tells whether the receiver delivers the entry's webhooks itself.
+fn is_direct(entry: &Node) -> bool {
+    // A module that is left open stands for the one that most entries have.
+    let keeps = |module: &Node| module.text().is_some_and(|name| name == "webhook_connect" || is_open(name));
+    entry.get("chain").is_some() || entry.get("module").is_some_and(|module| !keeps(&module))
 }
 
 /// Adds the source and its gates, cheapest refusal first, and returns the name of the last.
 fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Faults) -> String {
     let mut settings = json!({ "webhook": id });
     if let Some(response) = entry.get("response") {
-        // Parsed for its complaints; the source parses it again with the rest of its settings.
-        response.parse::<Response>(faults);
         settings["response"] = response.value().clone();
     }
     let implied = |value| Node::new(value, entry.at().clone());
@@ -120,7 +127,7 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     };
     push(last.clone(), "receive", implied(settings), Vec::new());
     let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in ["authorization", "hmac"] {
+    for auth in ["authorization", "basic_auth", "hmac"] {
         gates.extend(entry.get(auth).map(|settings| (auth, settings)));
     }
     if gates.is_empty() {
@@ -161,21 +168,13 @@ fn read_channel(
     receiver: &Receiver,
     faults: &mut Faults,
 ) -> Option<(String, Channel)> {
-    match entry.get("module") {
-        Some(module) if module.text() == Some("webhook_connect") => {}
-        Some(module) => {
-            let named = module
-                .text()
-                .map_or("this module".to_owned(), |name| format!("module `{name}` in a receiver"));
-            unavailable::refuse(&module, &named, faults);
-            return None;
-        }
-        None if entry.get("chain").is_some() => return None,
-        None => {
-            let help = "`\"module\": \"webhook_connect\"` keeps its webhooks for a connector".to_owned();
-            faults.add(entry.at(), "`module` is missing", Some(help));
-            return None;
-        }
+    if entry.get("module").is_none() {
+        let help = "`\"module\": \"webhook_connect\"` keeps its webhooks for a connector".to_owned();
+        faults.add(entry.at(), "`module` is missing", Some(help));
+        return None;
+    }
+    for unused in OF_THE_CONNECTOR.iter().filter_map(|key| entry.get(key)) {
+        faults.warn(unused.at(), "not used here: the connector's file says how a channel is delivered");
     }
     let Some(config) = entry.get("module-config").filter(Node::is_object) else {
         faults.add(&entry.at().child("module-config"), "expected an object with `channel`", None);
@@ -186,39 +185,47 @@ fn read_channel(
         return None;
     };
     check_name("channel name", &name, &config.at().child("channel"), faults);
-    let limits = read_limits(&config, &receiver.limits, faults);
-    let token = read_token(id, &config, receiver, faults);
-    Some((name, Channel { at: entry.at().clone(), token: token?, limits: limits?, from: Vec::new() }))
+    let own_limits = own_limits(&config, receiver);
+    let limits = read_limits(&own_limits, faults);
+    let token = read_token(id, &config, receiver, faults)?;
+    Some((name, Channel { at: entry.at().clone(), token, limits: limits?, own_limits, from: Vec::new() }))
 }
 
 /// Lays the entry's own limits over the receiver's.
-fn read_limits(config: &Node, defaults: &Limits, faults: &mut Faults) -> Option<Limits> {
-    let mut all = serde_json::to_value(defaults).unwrap_or_else(|_| json!({}));
-    for (key, member) in config.members().filter(|(key, _)| !CHANNEL_KEYS.contains(key)) {
-        all[key] = member.value().clone();
-    }
-    let limits: Limits = Node::new(all, config.at().clone()).parse(faults)?;
-    limits.check(config.at(), faults);
+fn own_limits(config: &Node, receiver: &Receiver) -> Node {
+    let all = receiver.shown.limits.as_ref().map_or_else(|| json!({}), |limits| limits.value().clone());
+    let own = config.members().filter(|(key, _)| !CHANNEL_KEYS.contains(key));
+    own.fold(Node::new(all, config.at().clone()), |all, (key, member)| all.with_member(key, &member))
+}
+
+fn read_limits(own: &Node, faults: &mut Faults) -> Option<Limits> {
+    let before = faults.len();
+    let Some(limits) = own.parse::<Limits>(faults) else {
+        // Nothing was said against a limit that is left open.
+        return (faults.len() == before).then(Limits::default);
+    };
+    limits.check(own.at(), faults);
     Some(limits)
 }
 
-fn read_token(id: &str, config: &Node, receiver: &Receiver, faults: &mut Faults) -> Option<Secret> {
+fn read_token(id: &str, config: &Node, receiver: &Receiver, faults: &mut Faults) -> Option<Node> {
     if let Some(token) = config.get("channel_token") {
         let secret: Secret = token.parse(faults)?;
         if secret.is_empty() {
             faults.add(token.at(), "the token is empty, so it would protect nothing", None);
             return None;
         }
-        return Some(secret);
+        return Some(token);
     }
-    let token = receiver.channel_token.clone();
-    if token.is_none() {
+    let shared = receiver.shown.channel_token.as_ref().filter(|_| receiver.channel_token.is_some());
+    if shared.is_none() {
         let help = "give `channel_token` here, or one for all channels: `channel_token` in receiver.json, \
                     WEBHOOK_CONNECT_CHANNEL_TOKEN or --channel-token";
         let problem = format!("no token protects the channel that `{id}` feeds");
         faults.add(config.at(), problem, Some(help.to_owned()));
     }
-    token
+    // It stands in another document, so complaints about it point here.
+    shared.map(|token| Node::new(token.value().clone(), config.at().clone()))
 }
 
 /// Lets an entry feed its channel, on whose token and limits all its entries must agree.
@@ -230,38 +237,55 @@ fn join(
     faults: &mut Faults,
 ) {
     let at = new.at.clone();
-    let channel =
-        channels.entry(name.clone()).or_insert_with(|| Channel { from: Vec::new(), ..new_like(&new) });
-    if !channel.token.matches(new.token.expose().as_bytes()) || channel.limits != new.limits {
+    let (token, limits) = (new.token.value().clone(), new.limits.clone());
+    let channel = channels.entry(name.clone()).or_insert(new);
+    if *channel.token.value() != token || channel.limits != limits {
         let problem = format!("another entry feeds the channel `{name}` with another token or other limits");
         faults.add(&at, problem, Some("entries that feed one channel must agree on both".to_owned()));
     }
     channel.from.push(From::out(last));
 }
 
-fn new_like(channel: &Channel) -> Channel {
-    let Channel { at, token, limits, .. } = channel;
-    Channel { at: at.clone(), token: token.clone(), limits: limits.clone(), from: Vec::new() }
-}
-
 /// Adds the buffer and the outlet of a channel.
 fn push_channel(name: &str, channel: Channel, receiver: &Receiver, drafts: &mut Vec<Draft>) {
-    let Channel { at, token, limits, from } = channel;
-    let limits = serde_json::to_value(&limits).unwrap_or(Value::Null);
-    let (module, buffer) = match &receiver.buffer {
+    let Channel { at, token, own_limits, from, .. } = channel;
+    let shared = shared_by_channel(name, &at, &own_limits);
+    let buffer = push_buffer(name, &shared, receiver, from, drafts);
+    drafts.push(Draft {
+        name: name.to_owned(),
+        module: "webhook_connect".to_owned(),
+        settings: shared.with_member("token", &token),
+        at,
+        from: vec![From::out(buffer)],
+    });
+}
+
+/// Returns the settings that all stages of a channel have.
+pub(crate) fn shared_by_channel(name: &str, at: &Pointer, limits: &Node) -> Node {
+    let named = Node::new(json!(name), limits.at().child("channel"));
+    let settings = Node::new(json!({}), at.clone()).with_member("channel", &named);
+    if limits.value() == &json!({}) { settings } else { settings.with_member("limits", limits) }
+}
+
+/// Adds the buffer of a channel and returns its name.
+pub(crate) fn push_buffer(
+    channel: &str,
+    settings: &Node,
+    receiver: &Receiver,
+    from: Vec<From>,
+    drafts: &mut Vec<Draft>,
+) -> String {
+    let at = settings.at().clone();
+    let (module, settings) = match &receiver.buffer {
         Buffer::Embedded(path) => {
-            ("embedded", json!({ "channel": name, "path": path.to_string_lossy(), "limits": limits }))
+            let path = Node::new(json!(path.to_string_lossy()), at.child("path"));
+            ("embedded", settings.clone().with_member("path", &path))
         }
-        Buffer::Memory => ("memory", json!({ "channel": name, "limits": limits })),
+        Buffer::Memory => ("memory", settings.clone()),
     };
-    let outlet = json!({ "channel": name, "token": token.expose(), "limits": limits });
-    let buffer_name = format!("{name}.buffer");
-    let mut push = |name: String, module: &str, settings: Value, from: Vec<From>| {
-        let settings = Node::new(settings, at.clone());
-        drafts.push(Draft { name, module: module.to_owned(), settings, at: at.clone(), from });
-    };
-    push(buffer_name.clone(), module, buffer, from);
-    push(name.to_owned(), "webhook_connect", outlet, vec![From::out(buffer_name)]);
+    let name = format!("{channel}.buffer");
+    drafts.push(Draft { name: name.clone(), module: module.to_owned(), settings, at, from });
+    name
 }
 
 /// Complains about names that cannot stand in a URL and a log line as they are.

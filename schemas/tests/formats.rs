@@ -47,7 +47,8 @@ fn drafts(case: &Case, source: &str, faults: &mut Faults) -> Vec<Draft> {
         Format::Webhooks => {
             let settings =
                 read_receiver(&case.receiver, &mut Faults::default()).expect("a case's receiver is sound");
-            webhooks::read(&document.root, &settings, faults)
+            let connections = Connections::read(None, faults);
+            webhooks::read(&document.root, &settings, &connections, faults)
         }
         Format::Receiver => {
             read_receiver(document.root.value(), faults);
@@ -58,7 +59,7 @@ fn drafts(case: &Case, source: &str, faults: &mut Faults) -> Vec<Draft> {
 }
 
 fn describe(draft: &Draft) -> String {
-    let from: Vec<_> = draft.from.iter().map(|from| from.stage.as_str()).collect();
+    let from: Vec<_> = draft.from.iter().map(ToString::to_string).collect();
     let from = if from.is_empty() { String::new() } else { format!(" < {}", from.join(", ")) };
     format!("{}: {}{from}", draft.name, draft.module)
 }
@@ -151,7 +152,9 @@ fn a_certificate_opens_other_addresses_than_the_loopback() {
 #[test]
 fn a_channel_and_a_destination_are_enough() {
     let mut faults = Faults::default();
-    let drafts = connector::one_channel("payments", "http://localhost:3000/", "http://c:1", "t", &mut faults);
+    let root = Node::new(serde_json::json!({}), Pointer::root());
+    let drafts =
+        connector::one_channel((&root, "payments"), "http://localhost:3000/", "http://c:1", "t", &mut faults);
     let stages: Vec<_> = drafts.iter().map(describe).collect();
     let wanted = [
         "payments.subscribe: subscribe",

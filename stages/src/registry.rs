@@ -12,14 +12,18 @@ use crate::{auth, buffer, flow, gate, sink};
 pub fn kinds() -> Vec<Kind> {
     vec![
         Kind::gate::<auth::authorization::Authorization>(),
+        Kind::gate::<auth::basic_auth::BasicAuth>(),
         Kind::gate::<auth::hmac::Hmac>(),
         Kind::gate::<auth::open::Open>(),
         Kind::gate::<gate::well_formed::WellFormed>(),
         Kind::stage::<buffer::embedded::Settings>(),
         Kind::stage::<buffer::memory::Settings>(),
+        Kind::stage::<flow::by_webhook::ByWebhook>(),
+        Kind::stage::<flow::chain::Chain>(),
         Kind::stage::<flow::retry::Retry>(),
         Kind::destination::<sink::http_webhook::HttpWebhook>(),
         Kind::destination::<sink::log::Log>(),
+        Kind::destination::<sink::save_to_disk::SaveToDisk>(),
     ]
 }
 

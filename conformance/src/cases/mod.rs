@@ -1,6 +1,7 @@
 //! Every case, by theme.
 
 mod ack;
+mod chain;
 mod disk;
 mod durability;
 mod fidelity;
@@ -12,7 +13,16 @@ use crate::case::Case;
 /// Returns every case, in the order of the report.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    [ack::CASES, durability::CASES, disk::CASES, fidelity::CASES, operation::CASES, transport::CASES].concat()
+    [
+        ack::CASES,
+        durability::CASES,
+        disk::CASES,
+        fidelity::CASES,
+        operation::CASES,
+        transport::CASES,
+        chain::CASES,
+    ]
+    .concat()
 }
 
 /// Returns the case with this id.

@@ -1,5 +1,6 @@
 //! An HTTP destination that behaves as the case wants and remembers what it was sent.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,6 +69,7 @@ pub struct Destination {
 #[derive(Debug, Default)]
 struct Shared {
     manners: Mutex<Manners>,
+    next: Mutex<VecDeque<StatusCode>>,
     calls: Mutex<Vec<Call>>,
 }
 
@@ -107,6 +109,11 @@ impl Destination {
     /// Changes how it behaves from now on.
     pub fn behave(&self, manners: Manners) {
         *self.shared.manners.lock().unwrap_or_else(PoisonError::into_inner) = manners;
+    }
+
+    /// Answers the next calls with these, and those after them as it behaves.
+    pub fn answer_next(&self, statuses: impl IntoIterator<Item = StatusCode>) {
+        self.shared.next.lock().unwrap_or_else(PoisonError::into_inner).extend(statuses);
     }
 
     /// Returns what it was sent so far.
@@ -164,6 +171,8 @@ async fn answer(
     shared: Arc<Shared>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let Manners { status, delay } = *shared.manners.lock().unwrap_or_else(PoisonError::into_inner);
+    let next = shared.next.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let status = next.unwrap_or(status);
     let (parts, body) = request.into_parts();
     if let Ok(body) = body.collect().await {
         let at = Instant::now();

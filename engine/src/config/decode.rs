@@ -12,7 +12,7 @@ use serde::de::{
 };
 use serde_json::Value;
 
-use super::{Pointer, suggest};
+use super::{Pointer, is_open, suggest};
 
 /// Why a value does not fit.
 #[derive(Debug)]
@@ -21,11 +21,13 @@ pub(super) struct Complaint {
     pub(super) at: Option<Pointer>,
     pub(super) problem: String,
     pub(super) help: Option<String>,
+    /// The key that is not there, when that is the complaint.
+    pub(super) missing: Option<&'static str>,
 }
 
 impl Complaint {
     fn new(problem: String) -> Self {
-        Self { at: None, problem, help: None }
+        Self { at: None, problem, help: None, missing: None }
     }
 
     /// Keeps the innermost place.
@@ -49,11 +51,11 @@ impl de::Error for Complaint {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}, found {}", kind(found)))
+        Self::new(format!("expected {}, found {}", plain(expected), kind(found)))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}, found another {}", kind(found)))
+        Self::new(format!("expected {}, found another {}", plain(expected), kind(found)))
     }
 
     fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
@@ -62,18 +64,39 @@ impl de::Error for Complaint {
 
     fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
         let help = suggest(found, expected.iter().copied()).map(|name| format!("did you mean `{name}`?"));
-        Self { at: None, problem: format!("unknown choice, expected {}", one_of(expected)), help }
+        Self { help, ..Self::new(format!("unknown choice, expected {}", one_of(expected))) }
     }
 
     fn unknown_field(found: &str, expected: &'static [&'static str]) -> Self {
         let help = suggest(found, expected.iter().copied()).map(|name| format!("did you mean `{name}`?"));
         let wanted = if expected.is_empty() { "none".to_owned() } else { one_of(expected) };
-        Self { at: None, problem: format!("unknown field `{found}`, expected {wanted}"), help }
+        Self { help, ..Self::new(format!("unknown field `{found}`, expected {wanted}")) }
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::new(format!("`{field}` is missing"))
+        Self { missing: Some(field), ..Self::new(format!("`{field}` is missing")) }
     }
+}
+
+/// Says what is expected without the names of Rust's types.
+fn plain(expected: &dyn Expected) -> String {
+    let text = expected.to_string();
+    let plain = match text.as_str() {
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a string" | "a borrowed string" | "path string" => "text",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        other if other.starts_with("a nonzero ") => "a whole number, 1 or more",
+        other if other.starts_with("struct ") => "an object",
+        _ => return text,
+    };
+    plain.to_owned()
 }
 
 fn kind(found: Unexpected<'_>) -> &'static str {
@@ -130,7 +153,10 @@ impl<'a> Decoder<'a> {
     /// Reads a text as the number that the type asks for, anything else as it is.
     fn number<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Complaint> {
         let Value::String(text) = self.value else { return self.as_it_is(visitor) };
-        if let Ok(value) = text.parse::<u64>() {
+        if is_open(text) {
+            // Whatever it will be, 1 stands for it: most bounds let it pass, and a complaint about it is not told.
+            visitor.visit_u64(1)
+        } else if let Ok(value) = text.parse::<u64>() {
             visitor.visit_u64(value)
         } else if let Ok(value) = text.parse::<i64>() {
             visitor.visit_i64(value)
@@ -164,6 +190,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         let read = match self.value.as_str() {
             Some("true") => visitor.visit_bool(true),
             Some("false") => visitor.visit_bool(false),
+            Some(text) if is_open(text) => visitor.visit_bool(true),
             Some(_) | None => self.as_it_is(visitor),
         };
         read.map_err(|complaint| complaint.at(&self.at))
@@ -363,14 +390,20 @@ mod tests {
             complaint(all)
         };
         let told = |at: &str, problem: &str| (at.to_owned(), problem.to_owned());
-        assert_eq!(with("port", json!("s3cret")), told("/x/port", "expected u16, found text"));
-        assert_eq!(with("port", json!(70_000)), told("/x/port", "expected u16, found another number"));
+        assert_eq!(
+            with("port", json!("s3cret")),
+            told("/x/port", "expected a whole number from 0 to 65535, found text")
+        );
+        assert_eq!(
+            with("port", json!(70_000)),
+            told("/x/port", "expected a whole number from 0 to 65535, found another number")
+        );
         assert_eq!(
             with("inner", json!([{"size": 1}, {"size": []}])),
-            told("/x/inner/1/size", "expected u8, found list")
+            told("/x/inner/1/size", "expected a whole number from 0 to 255, found list")
         );
         assert_eq!(with("inner", json!([{}])), told("/x/inner/0", "`size` is missing"));
-        assert_eq!(with("name", json!(1)), told("/x/name", "expected a string, found number"));
+        assert_eq!(with("name", json!(1)), told("/x/name", "expected text, found number"));
         let problem = "unknown field `prot`, expected `name`, `port`, `verbose`, `ratio`, `inner`, `mode`; did you mean `port`?";
         assert_eq!(with("prot", json!(1)), told("/x/prot", problem));
         let problem = "unknown choice, expected `reject`, `drop_oldest`; did you mean `drop_oldest`?";

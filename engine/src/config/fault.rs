@@ -1,7 +1,7 @@
 //! Complaints about a configuration, collected and told together.
 
 use super::Pointer;
-use super::locate::line_of;
+use super::locate::{Place, place_of};
 
 /// One complaint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,20 @@ pub struct Fault {
     pub problem: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// The place in the text, for what is no JSON and has no pointers.
+    place: Option<Place>,
+}
+
+impl Fault {
+    fn new(at: &Pointer, problem: impl Into<String>, help: Option<String>) -> Self {
+        Self { at: at.clone(), problem: problem.into(), help, place: None }
+    }
+
+    /// Returns the place in `source`, the text of the document.
+    #[must_use]
+    pub fn place(&self, source: &str) -> Place {
+        self.place.unwrap_or_else(|| place_of(source, &self.at))
+    }
 }
 
 /// Every complaint about a configuration. Faults refuse it; warnings do not.
@@ -22,14 +36,33 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Adds a fault.
+    /// Adds a fault, once.
     pub fn add(&mut self, at: &Pointer, problem: impl Into<String>, help: Option<String>) {
-        self.faults.push(Fault { at: at.clone(), problem: problem.into(), help });
+        self.push(Fault::new(at, problem, help));
     }
 
     /// Adds something that deserves a look and refuses nothing.
     pub fn warn(&mut self, at: &Pointer, problem: impl Into<String>) {
-        self.warnings.push(Fault { at: at.clone(), problem: problem.into(), help: None });
+        self.warnings.push(Fault::new(at, problem, None));
+    }
+
+    /// Several stages may complain about the one place that describes them all.
+    fn push(&mut self, fault: Fault) {
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    /// Adds a fault of a text that is no document yet.
+    pub(super) fn add_at_place(&mut self, place: Place, problem: String) {
+        self.faults.push(Fault { place: Some(place), ..Fault::new(&Pointer::root(), problem, None) });
+    }
+
+    /// Takes over the complaints of `others`, each where `place` says it belongs; none where it says that it is none.
+    pub fn take_over(&mut self, others: Self, place: impl Fn(&Pointer) -> Option<Pointer>) {
+        let moved = |fault: Fault| Some(Fault { at: place(&fault.at)?, ..fault });
+        others.faults.into_iter().filter_map(moved).for_each(|fault| self.push(fault));
+        self.warnings.extend(others.warnings.into_iter().filter_map(moved));
     }
 
     /// Returns how many faults there are; warnings do not count.
@@ -57,17 +90,27 @@ impl Faults {
     /// Renders the faults for people: the file, how many, then one line each with pointer, line number and problem.
     #[must_use]
     pub fn render(&self, file: &str, source: &str) -> String {
-        let mut rows: Vec<_> = self.faults.iter().map(|fault| (line_of(source, &fault.at), fault)).collect();
-        rows.sort_by_key(|(line, _)| *line);
-        let width = rows.iter().map(|(_, fault)| fault.at.to_string().len()).max().unwrap_or(0);
-        let problems = if rows.len() == 1 { "problem" } else { "problems" };
-        let mut text = format!("{file}: {} {problems}\n", rows.len());
-        for (line, Fault { at, problem, help }) in rows {
-            let help = help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-            text += &format!("  {:width$}  line {line:<5} {problem}{help}\n", at.to_string());
-        }
-        text
+        let problems = if self.len() == 1 { "problem" } else { "problems" };
+        format!("{file}: {} {problems}\n{}", self.len(), rows(&self.faults, source, ""))
     }
+
+    /// Renders the warnings for people, one line each.
+    #[must_use]
+    pub fn render_warnings(&self, source: &str) -> String {
+        rows(&self.warnings, source, "warning: ")
+    }
+}
+
+fn rows(faults: &[Fault], source: &str, before: &str) -> String {
+    let mut rows: Vec<_> = faults.iter().map(|fault| (fault.place(source), fault)).collect();
+    rows.sort_by_key(|(place, _)| *place);
+    let width = rows.iter().map(|(_, fault)| fault.at.to_string().len()).max().unwrap_or(0);
+    let row = |(place, fault): (Place, &Fault)| {
+        let Fault { at, problem, help, .. } = fault;
+        let help = help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        format!("  {:width$}  line {:<5} {before}{problem}{help}\n", at.to_string(), place.line)
+    };
+    rows.into_iter().map(row).collect()
 }
 
 #[cfg(test)]

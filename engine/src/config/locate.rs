@@ -1,9 +1,18 @@
-//! Line numbers: follows a pointer through the source text. Runs only when there is something to complain about.
+//! Lines and columns: follows a pointer through the source text. Runs only when there is something to complain about.
 
 use super::Pointer;
 
-/// Returns the line, from 1, where the value at `pointer` begins; where the way ends early, that of its last known part.
-pub(super) fn line_of(source: &str, pointer: &Pointer) -> usize {
+/// A place in a text. Lines and columns begin with 1; columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+/// Returns where the value at `pointer` begins; where the way ends early, that of its last known part.
+pub(super) fn place_of(source: &str, pointer: &Pointer) -> Place {
     let mut scanner = Scanner { text: source.as_bytes(), at: 0 };
     let mut found = 0;
     for token in pointer.tokens() {
@@ -12,7 +21,12 @@ pub(super) fn line_of(source: &str, pointer: &Pointer) -> usize {
             None => break,
         }
     }
-    1 + source.as_bytes()[..found].iter().filter(|byte| **byte == b'\n').count()
+    let before = source.get(..found).unwrap_or_default();
+    let begins = before.rfind('\n').map_or(0, |end| end + 1);
+    Place {
+        line: 1 + before.bytes().filter(|byte| *byte == b'\n').count(),
+        column: 1 + before.get(begins..).unwrap_or_default().chars().count(),
+    }
 }
 
 /// Walks through text that is known to be JSON; anything else ends the walk.
@@ -116,8 +130,12 @@ mod tests {
 
     const SOURCE: &str = "{\n \"a\": [1, {\"x\": \"}\\\"\"},\n  {\"y\":\n true}],\n \"b\" : {}\n}";
 
+    fn place(tokens: &[&str]) -> Place {
+        place_of(SOURCE, &tokens.iter().fold(Pointer::root(), |pointer, token| pointer.child(token)))
+    }
+
     fn line(tokens: &[&str]) -> usize {
-        line_of(SOURCE, &tokens.iter().fold(Pointer::root(), |pointer, token| pointer.child(token)))
+        place(tokens).line
     }
 
     #[test]
@@ -131,6 +149,16 @@ mod tests {
     }
 
     #[test]
+    fn every_place_has_its_column_in_characters() {
+        assert_eq!(place(&["a", "1", "x"]), Place { line: 2, column: 12 });
+        assert_eq!(place(&["a", "2"]), Place { line: 3, column: 3 });
+        assert_eq!(
+            place_of("{\"é\": 1, \"b\": 2}", &Pointer::root().child("b")),
+            Place { line: 1, column: 10 }
+        );
+    }
+
+    #[test]
     fn a_member_that_is_missing_has_the_line_of_its_parent() {
         assert_eq!(line(&["b", "missing"]), 5);
         assert_eq!(line(&["a", "7"]), 2);
@@ -139,7 +167,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_walked_without_panic(text in "[\\[\\]{}\":,\\\\a1 \n]{0,60}", key in "[a1]", index in 0..3_usize) {
-            line_of(&text, &Pointer::root().child(&key).index(index));
+            place_of(&text, &Pointer::root().child(&key).index(index));
         }
     }
 }

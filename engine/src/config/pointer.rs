@@ -25,6 +25,25 @@ impl Pointer {
         Self(format!("{}/{index}", self.0))
     }
 
+    /// Returns the way from `base` to this place; none when it does not lie there or below.
+    #[must_use]
+    pub fn below(&self, base: &Self) -> Option<Self> {
+        let rest = self.0.strip_prefix(&base.0)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| Self(rest.to_owned()))
+    }
+
+    /// Returns the place that lies `way` from here.
+    #[must_use]
+    pub fn join(&self, way: &Self) -> Self {
+        Self(format!("{}{}", self.0, way.0))
+    }
+
+    /// Returns the place as RFC 6901 writes it: nothing for the whole document.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Returns the keys and indices from the root on.
     pub fn tokens(&self) -> impl Iterator<Item = String> {
         self.0.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~"))

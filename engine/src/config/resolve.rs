@@ -4,7 +4,19 @@
 
 use serde_json::Value;
 
+use super::open::left_open;
 use super::{Faults, Pointer};
+
+/// What becomes of the variables of a document.
+#[derive(Clone, Copy)]
+pub enum Variables<'a> {
+    /// They are replaced by their values.
+    Known(&'a dyn Lookup),
+    /// They are replaced where they are set or have a default; other texts stay open, so that they fit everywhere.
+    StandIns(&'a dyn Lookup),
+    /// Every text with a variable stays open, to be shown as it is written.
+    Kept,
+}
 
 /// Where the values of variables come from.
 pub trait Lookup {
@@ -29,9 +41,20 @@ impl<F: Fn(&str) -> Option<String>> Lookup for F {
 }
 
 /// Resolves every text leaf of `value` in place, complaining about variables that are not set and have no default.
-pub(super) fn resolve(value: &mut Value, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faults) {
+pub(super) fn resolve(value: &mut Value, at: &Pointer, lookup: Variables<'_>, faults: &mut Faults) {
     match value {
-        Value::String(text) if text.contains("{$") => *text = resolve_text(text, at, lookup, faults),
+        Value::String(text) if text.contains("{$") => {
+            *text = match lookup {
+                Variables::Known(lookup) => {
+                    let before = faults.len();
+                    let resolved = resolve_text(text, at, lookup, faults);
+                    // Open, so that nobody complains about what is missing as well.
+                    if faults.len() == before { resolved } else { left_open(text) }
+                }
+                Variables::StandIns(lookup) => leave_open(text, Some(lookup)),
+                Variables::Kept => leave_open(text, None),
+            }
+        }
         Value::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
                 resolve(item, &at.index(index), lookup, faults);
@@ -60,8 +83,6 @@ fn resolve_text(text: &str, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faul
         match lookup.get(name).or_else(|| default.map(str::to_owned)) {
             Some(value) => resolved.push_str(&value),
             None => {
-                // The text stays as it is, so that nobody complains about an empty one as well.
-                resolved.push_str(&variable[..variable.len() - after.len()]);
                 let help = format!("set it, or give a default: {{${name}:default}}");
                 faults.add(at, format!("environment variable {name} is not set"), Some(help));
             }
@@ -70,6 +91,24 @@ fn resolve_text(text: &str, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faul
     }
     resolved.push_str(rest);
     resolved
+}
+
+/// Leaves a text open when it has a variable that `lookup` and its default do not give; without `lookup`, when it has any.
+fn leave_open(text: &str, lookup: Option<&dyn Lookup>) -> String {
+    let mut unknown = Faults::default();
+    let resolved = resolve_text(text, &Pointer::root(), lookup.unwrap_or(&Nobody), &mut unknown);
+    let is_open = !unknown.is_empty() || (lookup.is_none() && resolved != text);
+    if is_open { left_open(text) } else { resolved }
+}
+
+/// Knows no variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+impl Lookup for Nobody {
+    fn get(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Parts `{$NAME:default}rest` into name, default and rest.
@@ -97,15 +136,29 @@ mod tests {
     fn variables_are_replaced_wherever_they_stand_in_a_text() {
         let mut value = json!({"url": "x {$HOST}/{$PORT:80} {$ no}", "list": ["{$NONE:}"], "n": 1});
         let mut faults = Faults::default();
-        resolve(&mut value, &Pointer::root(), &lookup, &mut faults);
+        resolve(&mut value, &Pointer::root(), Variables::Known(&lookup), &mut faults);
         assert_eq!(value, json!({"url": "x a\"b/80 {$ no}", "list": [""], "n": 1}));
         assert!(faults.is_empty());
     }
 
     #[test]
+    fn without_looking_defaults_hold_and_the_rest_stays_open() {
+        let document = json!({"a": "x{$A}", "b": "{$B:5}", "c": "plain {$ no}"});
+        let read = |variables| {
+            let (mut value, mut faults) = (document.clone(), Faults::default());
+            resolve(&mut value, &Pointer::root(), variables, &mut faults);
+            assert!(faults.is_empty());
+            value
+        };
+        let (a, b) = (left_open("x{$A}"), left_open("{$B:5}"));
+        assert_eq!(read(Variables::StandIns(&Nobody)), json!({"a": a, "b": "5", "c": "plain {$ no}"}));
+        assert_eq!(read(Variables::Kept), json!({"a": a, "b": b, "c": "plain {$ no}"}));
+    }
+
+    #[test]
     fn a_variable_that_is_not_set_is_a_fault_at_its_leaf() {
         let mut faults = Faults::default();
-        resolve(&mut json!({"a": ["{$GONE}"]}), &Pointer::root(), &lookup, &mut faults);
+        resolve(&mut json!({"a": ["{$GONE}"]}), &Pointer::root(), Variables::Known(&lookup), &mut faults);
         let told: Vec<_> = faults.iter().map(|fault| (fault.at.to_string(), fault.problem.clone())).collect();
         assert_eq!(told, [("/a/0".to_owned(), "environment variable GONE is not set".to_owned())]);
     }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+/// What stands for a secret wherever it is shown. A plan that shows it cannot be run.
+pub const HIDDEN: &str = "***";
+
 /// A token, key or password. Prints as `***` everywhere; reading it is [`Secret::expose`]. Wiped when dropped.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
@@ -51,7 +54,13 @@ impl fmt::Display for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
+        let text = String::deserialize(deserializer)?;
+        if text == HIDDEN {
+            return Err(serde::de::Error::custom(
+                "`***` stands where a secret was left out; put the secret, or {$VARIABLE}",
+            ));
+        }
+        Ok(Self::new(text))
     }
 }
 

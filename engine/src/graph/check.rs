@@ -7,19 +7,41 @@ use crate::config::{Faults, suggest};
 use crate::graph::draft::{Draft, Port};
 use crate::graph::plan::{Plan, Planned};
 use crate::graph::wires::Wires;
-use crate::kind::{Blueprint, DynBuild, DynGate, Kind};
+use crate::kind::{Blueprint, DynBuild, DynGate, Kind, Role};
 
 /// Reads every stage's settings and judges every wire, and gives one plan per pipeline when nothing is wrong.
 ///
 /// Opens nothing. Every complaint of the whole graph is added to `faults`, not only the first.
 pub fn check(drafts: Vec<Draft>, kinds: &[Kind], faults: &mut Faults) -> Option<Vec<Plan>> {
+    check_knowing(drafts, kinds, &[], faults)
+}
+
+/// A module that has a name and is not among the kinds.
+#[derive(Clone, Copy, Debug)]
+pub struct Absent {
+    /// The name users write.
+    pub name: &'static str,
+    /// Why it is not there, as it follows the name: `is not available in this version`.
+    pub why: &'static str,
+}
+
+/// Does what [`check`] does, and says of the modules in `absent` why they are not there.
+pub fn check_knowing(
+    drafts: Vec<Draft>,
+    kinds: &[Kind],
+    absent: &[Absent],
+    faults: &mut Faults,
+) -> Option<Vec<Plan>> {
     let before = faults.len();
-    let found: Vec<_> = drafts.iter().map(|draft| find(draft, kinds, faults)).collect();
+    let found: Vec<_> = drafts.iter().map(|draft| find(draft, kinds, absent, faults)).collect();
     let wires = Wires::new(&drafts, &found, faults);
     let mut blueprints = Vec::with_capacity(drafts.len());
     for (at, (draft, kind)) in drafts.iter().zip(&found).enumerate() {
-        blueprints.push(kind.and_then(|kind| (kind.parse)(&draft.settings, faults)));
-        wires.check(at, &drafts, faults);
+        let blueprint = kind.and_then(|kind| parse(kind, draft, faults));
+        // Only the settings of a flow stage say how many ports it has.
+        let unread = kind.filter(|kind| kind.role != Role::Flow).map(|_| 0);
+        wires.check(at, blueprint.as_ref().map(links).or(unread), &drafts, faults);
+        blueprints.push(blueprint);
     }
     let roles: Vec<Kind> = found.into_iter().flatten().copied().collect();
     let blueprints: Vec<Blueprint> = blueprints.into_iter().flatten().collect();
@@ -27,16 +49,55 @@ pub fn check(drafts: Vec<Draft>, kinds: &[Kind], faults: &mut Faults) -> Option<
     sound.then(|| plans(drafts, &roles, blueprints, &wires))
 }
 
-fn find<'k>(draft: &Draft, kinds: &'k [Kind], faults: &mut Faults) -> Option<&'k Kind> {
+/// Reads every stage's settings and judges no wires: for a document that is known to be at fault, whose wires would only
+/// repeat that.
+pub fn check_settings(drafts: &[Draft], kinds: &[Kind], absent: &[Absent], faults: &mut Faults) {
+    for draft in drafts {
+        if let Some(kind) = find(draft, kinds, absent, faults) {
+            drop(parse(kind, draft, faults));
+        }
+    }
+}
+
+/// Reads the settings of one stage. Complaints point at where the document has them.
+fn parse(kind: &Kind, draft: &Draft, faults: &mut Faults) -> Option<Blueprint> {
+    let mut own = Faults::default();
+    let blueprint = (kind.parse)(&draft.settings, &mut own);
+    faults.take_over(own, |at| draft.settings.place_of(at));
+    blueprint
+}
+
+fn find<'k>(draft: &Draft, kinds: &'k [Kind], absent: &[Absent], faults: &mut Faults) -> Option<&'k Kind> {
     let module = draft.module.as_str();
     let found = kinds.iter().find(|kind| kind.name == module || kind.aliases.contains(&module));
-    if found.is_none() {
-        let names =
-            kinds.iter().flat_map(|kind| std::iter::once(kind.name).chain(kind.aliases.iter().copied()));
-        let help = suggest(module, names).map(|name| format!("did you mean `{name}`?"));
-        faults.add(&draft.at.child("module"), format!("no module is called `{module}`"), help);
+    // An empty name was complained about where it was read.
+    if found.is_none() && !module.is_empty() {
+        let (problem, help) = unknown(module, kinds, absent);
+        faults.add(&draft.at.child("module"), problem, help);
     }
     found
+}
+
+/// Returns what is wrong with a module that is not among the kinds, and which one was probably meant.
+fn unknown(module: &str, kinds: &[Kind], absent: &[Absent]) -> (String, Option<String>) {
+    if let Some(Absent { name, why }) = absent.iter().find(|absent| absent.name == module) {
+        return (format!("`{name}` {why}"), None);
+    }
+    let names = kinds.iter().flat_map(|kind| std::iter::once(kind.name).chain(kind.aliases.iter().copied()));
+    let near = suggest(module, names.chain(absent.iter().map(|absent| absent.name)));
+    let help = near.map(|near| match absent.iter().find(|absent| absent.name == near) {
+        Some(Absent { why, .. }) => format!("did you mean `{near}`? it {why}"),
+        None => format!("did you mean `{near}`?"),
+    });
+    (format!("no module is called `{module}`"), help)
+}
+
+/// Returns how many numbered ports a stage has.
+fn links(blueprint: &Blueprint) -> u16 {
+    match blueprint {
+        Blueprint::Gate(_) => 0,
+        Blueprint::Stage(build) => build.links(),
+    }
 }
 
 /// Sorts sound stages into pipelines and fuses gates into the sources they follow.
@@ -48,12 +109,15 @@ fn plans(drafts: Vec<Draft>, kinds: &[Kind], blueprints: Vec<Blueprint>, wires: 
     for (at, build) in builds {
         let (passed, out) = follow(at, wires, &gates);
         let place = |at: Option<usize>| at.and_then(|at| places[at]);
+        let numbers = 1..=build.links();
+        let links = numbers.filter_map(|number| place(taker(at, Port::Link(number), wires))).collect();
         let stage = Planned {
             name: drafts[at].name.as_str().into(),
             role: kinds[at].role,
             build,
             gates: passed,
             out: place(out),
+            links,
             exhausted: place(taker(at, Port::Exhausted, wires)),
         };
         plans.entry(pipelines[at]).or_default().stages.push(stage);

@@ -23,6 +23,8 @@ pub(crate) struct Planned {
     pub(crate) gates: Vec<Arc<dyn DynGate>>,
     /// The stage that takes what comes out, by its place in [`Plan::stages`].
     pub(crate) out: Option<usize>,
+    /// The stages that take what comes out of its numbered ports, in their order.
+    pub(crate) links: Vec<usize>,
     /// The stage that takes what this one gives up.
     pub(crate) exhausted: Option<usize>,
 }
@@ -49,6 +51,7 @@ impl std::fmt::Debug for Planned {
             .field("role", &self.role)
             .field("gates", &gates)
             .field("out", &self.out)
+            .field("links", &self.links)
             .field("exhausted", &self.exhausted)
             .finish_non_exhaustive()
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::check::check;
-use super::draft::{Draft, From, Port};
+use super::draft::{Draft, From};
 use crate::ack::Answer;
 use crate::config::{Faults, Node, Pointer};
 use crate::kind::{Build, Context, Gate, Kind, OpenError, Role, Stage};
@@ -34,7 +34,26 @@ stages! {
     Buffer "buffer" Role::Buffer;
     Outlet "outlet" Role::Outlet;
     Retry "retry" Role::Flow;
+    Passage "passage" Role::Passage;
     Log "log" Role::Destination;
+}
+
+/// Has two numbered ports.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Fork {}
+
+impl Build for Fork {
+    const NAME: &'static str = "fork";
+    const ROLE: Role = Role::Flow;
+
+    fn links(&self) -> u16 {
+        2
+    }
+
+    async fn open(self, _cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
+        Err(OpenError { what: "these are only checked".to_owned(), help: None })
+    }
 }
 
 macro_rules! gates {
@@ -59,25 +78,28 @@ gates! {
     Shape "shape" false;
 }
 
-fn kinds() -> [Kind; 8] {
+fn kinds() -> [Kind; 10] {
     [
         Kind::stage::<Receive>(),
         Kind::stage::<Subscribe>(),
         Kind::stage::<Buffer>(),
         Kind::stage::<Outlet>(),
         Kind::stage::<Retry>(),
+        Kind::stage::<Passage>(),
+        Kind::stage::<Fork>(),
         Kind::stage::<Log>().with_aliases(&["print"]),
         Kind::gate::<Hmac>(),
         Kind::gate::<Shape>(),
     ]
 }
 
-/// Reads `name: module < source, source.exhausted`.
+/// Reads `name: module < source, source.exhausted, source.1`.
 fn draft(text: &str) -> Draft {
     let (name, rest) = text.split_once(": ").unwrap();
     let (module, from) = rest.split_once(" < ").unwrap_or((rest, ""));
     let from = from.split(", ").filter(|part| !part.is_empty()).map(|part| match part.split_once('.') {
-        Some((stage, _)) => From { stage: stage.to_owned(), port: Port::Exhausted },
+        Some((stage, "exhausted")) => From::exhausted(stage),
+        Some((stage, number)) => From::link(stage, number.parse().unwrap()),
         None => From::out(part),
     });
     let at = Pointer::root().child(name);
@@ -141,6 +163,32 @@ fn a_stage_whose_webhooks_go_nowhere_is_refused() {
 }
 
 #[test]
+fn a_stage_with_numbered_ports_has_something_behind_each() {
+    let pipelines =
+        checked(&["s: subscribe", "f: fork < s", "r: retry < f.1", "l: log < r", "m: log < f.2"]).unwrap();
+    assert_eq!(pipelines, [["s", "f", "r", "l", "m"]]);
+    refused(&["s: subscribe", "f: fork < s", "l: log < f.1"], &["/f nothing takes the webhooks of `f.2`"]);
+    let twice = ["s: subscribe", "f: fork < s", "l: log < f.1", "m: log < f.1", "n: log < f.2"];
+    refused(&twice, &["/f 2 stages take the webhooks of `f.1`"]);
+}
+
+#[test]
+fn a_port_that_a_stage_does_not_have_is_refused() {
+    let beyond = ["s: subscribe", "f: fork < s", "l: log < f.1", "m: log < f.2", "n: log < f.3"];
+    refused(&beyond, &["/n no webhooks come out of `f.3`"]);
+    refused(&["s: subscribe", "r: retry < s", "l: log < r.1"], &["/l no webhooks come out of `r.1`"]);
+    refused(&["s: subscribe", "f: fork < s", "l: log < f"], &["/l no webhooks come out of `f`"]);
+}
+
+#[test]
+fn what_a_buffer_keeps_may_go_on_within_the_process() {
+    let drafts =
+        ["a: receive", "g: hmac < a", "b: buffer < g", "p: passage < b", "r: retry < p", "l: log < r"];
+    assert_eq!(checked(&drafts).unwrap(), [["a", "b", "p", "r", "l"]]);
+    refused(&["s: subscribe", "p: passage < s", "l: log < p"], &["/p `p` cannot take webhooks from `s`"]);
+}
+
+#[test]
 fn a_fork_without_a_stage_for_it_is_refused() {
     refused(&["s: subscribe", "x: log < s", "y: log < s"], &["/s 2 stages take the webhooks of `s`"]);
 }
@@ -150,7 +198,7 @@ fn wires_that_join_what_does_not_fit_are_refused() {
     refused(&["a: receive", "l: log < a"], &["/l `l` cannot take webhooks from `a`"]);
     refused(&["s: subscribe", "b: buffer < s", "o: outlet < b"], &["/b `b` cannot take webhooks from `s`"]);
     refused(&["l: log"], &["/l `l` must take webhooks from something"]);
-    refused(&["l: log < nobody"], &["/l no stage is called `nobody`"]);
+    refused(&["l: log < nobody"], &["/l/from no stage is called `nobody`"]);
     refused(&["s: subscribe", "l: log < s", "l: log < s"], &["two stages are called `l`"]);
 }
 

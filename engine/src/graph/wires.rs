@@ -1,9 +1,9 @@
 //! The wires between drafts: who sends to whom, and whether that may be.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use crate::config::Faults;
-use crate::graph::draft::{Draft, Port};
+use crate::config::{Faults, suggest};
+use crate::graph::draft::{Draft, From, Port};
 use crate::kind::{Kind, Role};
 
 /// The wires of a graph, by the places of its drafts.
@@ -19,7 +19,7 @@ pub(super) struct Wires {
 impl Wires {
     /// Follows every `from`, complaining about names that nobody has and names that two stages have.
     pub(super) fn new(drafts: &[Draft], kinds: &[Option<&Kind>], faults: &mut Faults) -> Self {
-        let mut places = HashMap::new();
+        let mut places = BTreeMap::new();
         for (at, draft) in drafts.iter().enumerate() {
             if places.insert(draft.name.as_str(), at).is_some() {
                 faults.add(&draft.at, format!("two stages are called `{}`", draft.name), None);
@@ -36,15 +36,19 @@ impl Wires {
                     wires.from[at].push((source, from.port));
                     wires.to[source].push((at, from.port));
                 } else {
-                    faults.add(&draft.at, format!("no stage is called `{}`", from.stage), None);
+                    let near = suggest(&from.stage, places.keys().copied());
+                    let help = near.map(|near| format!("did you mean `{near}`?"));
+                    let problem = format!("no stage is called `{}`", from.stage);
+                    faults.add(&draft.at.child("from"), problem, help);
                 }
             }
         }
         wires
     }
 
-    /// Complains about everything that is wrong with the wires of one stage.
-    pub(super) fn check(&self, at: usize, drafts: &[Draft], faults: &mut Faults) {
+    /// Complains about everything that is wrong with the wires of one stage, which has as many numbered ports as `links`
+    /// says; none where its settings are wrong.
+    pub(super) fn check(&self, at: usize, links: Option<u16>, drafts: &[Draft], faults: &mut Faults) {
         let Some(role) = self.roles[at] else { return };
         let draft = &drafts[at];
         let (least, most) = inputs(role);
@@ -57,7 +61,9 @@ impl Wires {
         for &(source, port) in &self.from[at] {
             self.check_wire(source, port, at, drafts, faults);
         }
-        self.check_outputs(at, role, drafts, faults);
+        if let Some(links) = links {
+            self.check_outputs(at, role, links, drafts, faults);
+        }
         if role == Role::Buffer {
             self.check_senders(at, drafts, faults);
         }
@@ -73,11 +79,11 @@ impl Wires {
             Role::Gate { .. } | Role::Buffer => {
                 matches!(from, Role::Receive | Role::Gate { .. }) && port == Port::Out
             }
-            Role::Outlet => from == Role::Buffer && port == Port::Out,
-            Role::Flow => matches!(from, Role::Subscribe | Role::Flow) && port == Port::Out,
-            Role::Destination => match port {
-                Port::Out => matches!(from, Role::Subscribe | Role::Flow),
-                Port::Exhausted => from == Role::Flow,
+            Role::Outlet | Role::Passage => from == Role::Buffer && port == Port::Out,
+            Role::Flow | Role::Destination => match port {
+                Port::Out => matches!(from, Role::Subscribe | Role::Passage | Role::Flow),
+                Port::Link(_) => from == Role::Flow,
+                Port::Exhausted => from == Role::Flow && to == Role::Destination,
             },
         };
         if !fits {
@@ -87,16 +93,27 @@ impl Wires {
     }
 
     /// I8: what comes out of a stage goes somewhere. Only `exhausted` has a default: it reports upstream.
-    fn check_outputs(&self, at: usize, role: Role, drafts: &[Draft], faults: &mut Faults) {
+    fn check_outputs(&self, at: usize, role: Role, links: u16, drafts: &[Draft], faults: &mut Faults) {
         let draft = &drafts[at];
-        for port in [Port::Out, Port::Exhausted] {
+        let ends = matches!(role, Role::Outlet | Role::Destination);
+        let has = |port: Port| match port {
+            Port::Out => !ends && links == 0,
+            Port::Exhausted => role == Role::Flow,
+            Port::Link(number) => (1..=links).contains(&number),
+        };
+        let ports = [Port::Out, Port::Exhausted].into_iter().chain((1..=links).map(Port::Link));
+        for port in ports.filter(|port| has(*port)) {
+            let from = From { stage: draft.name.clone(), port };
             let takers = self.to[at].iter().filter(|(_, taken)| *taken == port).count();
-            let wanted = usize::from(port == Port::Out && !matches!(role, Role::Outlet | Role::Destination));
-            if takers < wanted {
-                faults.add(&draft.at, format!("nothing takes the webhooks of `{}`", draft.name), None);
+            if takers == 0 && port != Port::Exhausted {
+                faults.add(&draft.at, format!("nothing takes the webhooks of `{from}`"), None);
             } else if takers > 1 {
-                faults.add(&draft.at, format!("{takers} stages take the webhooks of `{}`", draft.name), None);
+                faults.add(&draft.at, format!("{takers} stages take the webhooks of `{from}`"), None);
             }
+        }
+        for &(to, port) in self.to[at].iter().filter(|(_, port)| !has(*port)) {
+            let from = From { stage: draft.name.clone(), port };
+            faults.add(&drafts[to].at, format!("no webhooks come out of `{from}`"), None);
         }
     }
 
@@ -155,7 +172,7 @@ impl Wires {
 fn inputs(role: Role) -> (usize, usize) {
     match role {
         Role::Receive | Role::Subscribe => (0, 0),
-        Role::Gate { .. } | Role::Outlet | Role::Flow => (1, 1),
+        Role::Gate { .. } | Role::Outlet | Role::Passage | Role::Flow => (1, 1),
         Role::Buffer | Role::Destination => (1, usize::MAX),
     }
 }

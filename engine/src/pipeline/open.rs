@@ -85,9 +85,10 @@ fn join(stages: &[Planned], meter: &Meter) -> Vec<Wiring> {
                     wirings[outlet].supply = Some(supply);
                 }
             }
-            Role::Subscribe | Role::Flow => wirings[at].out = next.cloned(),
+            Role::Subscribe | Role::Passage | Role::Flow => wirings[at].out = next.cloned(),
             Role::Gate { .. } | Role::Outlet | Role::Destination => {}
         }
+        wirings[at].links = stage.links.iter().filter_map(|to| inputs[*to].clone()).collect();
         let given_up = stage.exhausted.and_then(|to| inputs[to].as_ref());
         wirings[at].exhausted = given_up.map(port::exhausted);
     }

@@ -4,6 +4,7 @@
 //! refusal; the reason is for the log.
 
 pub(crate) mod authorization;
+pub(crate) mod basic_auth;
 pub(crate) mod hmac;
 pub(crate) mod open;
 

@@ -56,6 +56,10 @@ pub(crate) struct Retry {
     /// What the bound is multiplied with after each try: 0.1 to 10. Below 1 it stays as it is.
     #[serde(default = "two")]
     backoff_multiplier: Multiplier,
+    /// Try an unreachable destination for ever. Otherwise such a try counts towards `max_attempts` like any other, and the
+    /// webhook goes back to whoever sent it after the last.
+    #[serde(default = "yes")]
+    wait_for_unreachable: bool,
     /// HTTP statuses that mean: refused for now. They are tried `max_attempts` times per delivery.
     #[serde(default)]
     transient: Vec<Status>,
@@ -83,7 +87,7 @@ pub(crate) struct Retry {
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
 #[schemars(inline)]
-struct Seconds(#[schemars(with = "f64")] Duration);
+struct Seconds(#[schemars(with = "f64", range(min = 0.0, max = 3600.0))] Duration);
 
 impl From<Seconds> for f64 {
     fn from(Seconds(wait): Seconds) -> Self {
@@ -107,7 +111,7 @@ impl TryFrom<f64> for Seconds {
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
 #[schemars(inline)]
-struct Multiplier(f64);
+struct Multiplier(#[schemars(range(min = 0.1, max = 10.0))] f64);
 
 impl From<Multiplier> for f64 {
     fn from(Multiplier(factor): Multiplier) -> Self {
@@ -219,6 +223,7 @@ impl Retry {
         };
         Policy {
             enabled: self.enabled,
+            wait_for_unreachable: self.wait_for_unreachable,
             max_attempts: self.max_attempts.get(),
             backoff,
             transient: statuses(&self.transient, &self.retryable_errors),

@@ -48,6 +48,10 @@ pub(crate) struct HttpWebhook {
     /// Forward the sender's `authorization` and `cookie` too, which are secrets between the sender and the receiver.
     #[serde(default)]
     forward_authorization: bool,
+    /// Send every header of the sender once more, as `x-original-` and its name, and `x-webhook-message-id`,
+    /// `x-webhook-id` and `x-webhook-attempt`, as the Python connector does.
+    #[serde(default)]
+    original_headers: bool,
     /// Refuse a `url` with another host than these. Empty: any host.
     #[serde(default)]
     allowed_hosts: Vec<String>,
@@ -99,7 +103,7 @@ enum Method {
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
 #[schemars(inline)]
-struct Seconds(#[schemars(with = "f64")] Duration);
+struct Seconds(#[schemars(with = "f64", range(min = 0.0, max = 3600.0))] Duration);
 
 impl From<Seconds> for f64 {
     fn from(Seconds(wait): Seconds) -> Self {
@@ -151,6 +155,7 @@ impl Destination for HttpWebhook {
                 all: self.forward_headers,
                 only: self.allowed_headers,
                 authorization: self.forward_authorization,
+                originals: self.original_headers,
                 configured: self.headers,
             },
         })

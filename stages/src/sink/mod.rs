@@ -2,3 +2,4 @@
 
 pub(crate) mod http_webhook;
 pub(crate) mod log;
+pub(crate) mod save_to_disk;

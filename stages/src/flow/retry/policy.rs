@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub(super) struct Policy {
     /// False: one try per delivery.
     pub(super) enabled: bool,
+    /// False: a try that found the destination unreachable counts like any other.
+    pub(super) wait_for_unreachable: bool,
     /// Tries per delivery of what is refused for now.
     pub(super) max_attempts: u32,
     /// How waits grow.
@@ -65,7 +67,7 @@ pub(super) fn is_refused_connection(reason: Option<&Reason>) -> bool {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "u16")]
 #[schemars(inline)]
-pub(super) struct Status(pub(super) u16);
+pub(super) struct Status(#[schemars(range(min = 300, max = 599))] pub(super) u16);
 
 impl TryFrom<u16> for Status {
     type Error = &'static str;
@@ -130,6 +132,7 @@ mod tests {
     fn policy() -> Policy {
         Policy {
             enabled: true,
+            wait_for_unreachable: true,
             max_attempts: 3,
             backoff: Backoff::doubling(Duration::ZERO, Duration::ZERO),
             transient: [422, 500].into(),

@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 use super::held::{Held, Job, Waiting};
 use super::policy::{Policy, is_refused_connection, is_silence};
 use super::route::Route;
+use crate::flow::given_up::last_word;
 
 /// How often whoever sent a webhook is told that it is still worked on. ACK deadlines are 30 s by default.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -30,8 +31,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 enum Errand {
     /// To the destination.
     Try(Job),
-    /// To whatever takes what is given up; its outcome is the last word.
-    GiveUp(Job),
+    /// To whatever takes what is given up, because of this; its outcome is the last word.
+    GiveUp(Job, Outcome),
 }
 
 /// A retry at work.
@@ -41,6 +42,7 @@ pub(super) struct Running {
     window: Window,
     random: StdRng,
     retries: Counter,
+    set_aside: Counter,
     out: Out<Verified>,
     exhausted: Option<Out<Exhausted>>,
     /// What is out.
@@ -65,6 +67,7 @@ impl Running {
         Self {
             name: std::sync::Arc::clone(&cx.name),
             retries: cx.meter.counter(Metric::Retries, &cx.name, ""),
+            set_aside: cx.meter.counter(Metric::SetAside, &cx.name, ""),
             policy,
             window,
             random,
@@ -151,7 +154,7 @@ impl Running {
     fn give_up(&mut self, job: Job, outcome: Outcome) {
         let Some(exhausted) = self.exhausted.clone() else { return job.ack.settle(outcome) };
         let webhook = job.webhook.clone();
-        let (_, ack) = self.ledger.open(webhook.weight(), Errand::GiveUp(job));
+        let (_, ack) = self.ledger.open(webhook.weight(), Errand::GiveUp(job, outcome));
         self.sends.push(Box::pin(async move { exhausted.send(Event { webhook, ack }).await }));
     }
 
@@ -190,14 +193,18 @@ impl Running {
 
     fn take_reports(&mut self, reports: Reports<Errand>) {
         for key in reports.progressed {
-            if let Some(Errand::Try(job) | Errand::GiveUp(job)) = self.ledger.memo(key) {
+            if let Some(Errand::Try(job) | Errand::GiveUp(job, _)) = self.ledger.memo(key) {
                 job.ack.progress();
             }
         }
         for (key, errand, outcome) in reports.settled {
             match errand {
                 Errand::Try(job) => self.tried(key, job, self.policy.judge(outcome)),
-                Errand::GiveUp(job) => job.ack.settle(outcome),
+                Errand::GiveUp(job, why) => {
+                    let outcome = last_word(&why, outcome);
+                    self.set_aside.add(u64::from(outcome == Outcome::Delivered));
+                    job.ack.settle(outcome);
+                }
             }
         }
     }
@@ -215,14 +222,17 @@ impl Running {
             }
             Outcome::Abandoned { cause: Cause::Failed, delay, reason } => {
                 self.answered(false);
-                self.failed(job, delay, reason);
+                self.failed(job, Cause::Failed, delay, reason);
             }
             Outcome::Abandoned { cause: Cause::Unreachable, delay, reason } => {
+                if !self.policy.wait_for_unreachable {
+                    return self.failed(job, Cause::Unreachable, delay, reason);
+                }
                 // Others got through meanwhile, so it is this webhook that takes too long.
                 if is_silence(reason.as_ref()) && self.route.delivered() > job.mark {
                     job.mark = self.route.delivered();
                     self.route.forget(key);
-                    self.failed(job, delay, reason);
+                    self.failed(job, Cause::Failed, delay, reason);
                 } else {
                     self.unreachable(key, job, delay, reason);
                 }
@@ -241,12 +251,16 @@ impl Running {
         }
     }
 
-    /// The destination refused the webhook for now.
-    fn failed(&mut self, mut job: Job, delay: Option<Duration>, reason: Option<Reason>) {
+    /// The try was one of those that are counted.
+    fn failed(&mut self, mut job: Job, cause: Cause, delay: Option<Duration>, reason: Option<Reason>) {
         job.failed += 1;
-        let cause = Cause::Failed;
         if !self.policy.enabled || job.failed >= self.policy.max_attempts {
-            return self.give_up(job, Outcome::Abandoned { delay, cause, reason });
+            let outcome = Outcome::Abandoned { delay, cause, reason };
+            return match cause {
+                Cause::Failed => self.give_up(job, outcome),
+                // Only what the destination has judged is given up.
+                Cause::Unreachable | Cause::Lost => job.ack.settle(outcome),
+            };
         }
         let error = reason.as_ref().map_or("", Reason::as_str);
         debug!(stage = %self.name, id = %job.webhook.id(), tries = job.failed, error, "destination refused the webhook");
@@ -284,7 +298,7 @@ impl Running {
 
     fn progress(&self) {
         self.held.progress();
-        for Errand::Try(job) | Errand::GiveUp(job) in self.ledger.memos() {
+        for Errand::Try(job) | Errand::GiveUp(job, _) in self.ledger.memos() {
             job.ack.progress();
         }
     }

@@ -128,6 +128,17 @@ async fn settle_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_unreachable_destination_that_is_not_waited_for_costs_its_tries_and_is_never_given_up() {
+    let mut rig = Rig::wired(json!({ "wait_for_unreachable": false, "max_attempts": 2 }), true).await;
+    let (_, told) = rig.send().await;
+    rig.tried().await.ack.settle(no_connection());
+    rig.tried().await.ack.settle(no_connection());
+    assert_eq!(heard(told).await, Ok(no_connection()));
+    let dead_letters = rig.dead_letters.as_mut().unwrap();
+    assert!(timeout(Duration::from_millis(1), dead_letters.recv()).await.is_err(), "it was given up");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_confirmed_webhook_is_reported_as_delivered() {
     let mut rig = Rig::start(json!({})).await;
     let (id, told) = rig.send().await;
@@ -196,6 +207,7 @@ async fn what_is_given_up_goes_where_it_is_wired_to_and_its_confirmation_counts(
         event.ack.settle(Outcome::Delivered);
         assert_eq!(heard(told).await, Ok(Outcome::Delivered));
     }
+    assert_eq!(rig.cx.meter.counter(Metric::SetAside, "stage", "").get(), 2);
 }
 
 #[tokio::test(start_paused = true)]

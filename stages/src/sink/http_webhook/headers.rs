@@ -47,6 +47,8 @@ pub(super) struct Forwarding {
     pub(super) only: Option<Vec<Name>>,
     /// The sender's secrets too.
     pub(super) authorization: bool,
+    /// Every header once more under the names of the Python connector.
+    pub(super) originals: bool,
     /// What is added to every request and wins.
     pub(super) configured: Configured,
 }
@@ -105,11 +107,37 @@ impl Forwarding {
                 headers.append(name, value);
             }
         }
+        if self.originals {
+            self.repeat(webhook, &mut headers);
+        }
         describe(webhook, &mut headers);
         for (name, value) in &self.configured.0 {
             headers.insert(name, value.clone());
         }
         headers
+    }
+
+    /// Adds the sender's headers under other names, and the Python connector's names for what is known.
+    fn repeat(&self, webhook: &Webhook, headers: &mut HeaderMap) {
+        for (name, value) in webhook.head.headers.iter() {
+            let name = name.to_ascii_lowercase();
+            let is_secret = OF_THE_SENDER.contains(&name.as_str()) && !self.authorization;
+            let original = HeaderName::try_from(format!("x-original-{name}"));
+            if let (Ok(original), Ok(value), false) = (original, HeaderValue::from_bytes(value), is_secret) {
+                headers.append(original, value);
+            }
+        }
+        let id = webhook.id().to_string();
+        let known = [
+            ("x-webhook-message-id", id.as_str()),
+            ("x-webhook-id", &webhook.head.webhook),
+            ("x-webhook-attempt", &webhook.transit.attempt.to_string()),
+        ];
+        for (name, value) in known {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
     }
 
     fn forwards(&self, name: &HeaderName) -> bool {
@@ -171,7 +199,13 @@ mod tests {
     ];
 
     fn forwarding() -> Forwarding {
-        Forwarding { all: true, only: None, authorization: false, configured: Configured::default() }
+        Forwarding {
+            all: true,
+            only: None,
+            authorization: false,
+            originals: false,
+            configured: Configured::default(),
+        }
     }
 
     /// The sender's headers that `forwarding` passes on.
@@ -212,6 +246,24 @@ mod tests {
         assert!(
             names.contains(&"authorization".to_owned()) && names.contains(&"cookie".to_owned()),
             "{names:?}"
+        );
+    }
+
+    #[test]
+    fn the_sender_s_headers_are_repeated_under_other_names_when_told_so() {
+        let headers = Forwarding { originals: true, ..forwarding() }.headers(&webhook(&SENT, b""));
+        let tags: Vec<_> = headers.get_all("x-original-x-tag").iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(tags, [b"one".as_slice(), b"tw\xe9"]);
+        assert_eq!(
+            (&headers["x-original-host"], &headers["x-webhook-id"]),
+            (&"relay.example".parse().unwrap(), &"orders".parse().unwrap())
+        );
+        assert_eq!(
+            (&headers["x-webhook-message-id"], &headers["x-webhook-attempt"]),
+            (&headers["x-webhook-connect-id"], &"1".parse().unwrap())
+        );
+        assert!(
+            !headers.contains_key("x-original-authorization") && !headers.contains_key("x-original-cookie")
         );
     }
 
