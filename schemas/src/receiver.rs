@@ -210,6 +210,9 @@ struct BufferFile {
     url: String,
 }
 
+/// The longest wait that may be configured, in seconds: a day.
+const LONGEST_WAIT: u64 = 86_400;
+
 /// The largest body there may be, in bytes: what fits into a frame of the wire.
 const LARGEST_BODY: usize = 10 << 20;
 
@@ -276,6 +279,17 @@ pub fn read(
     let base = if buffer_from_file { folder } else { Path::new("") };
     let buffer = read_buffer(&file.buffer.url, base, &root.child("buffer").child("url"), faults);
     let trusted_proxies = read_proxies(&file.trusted_proxies, &root.child("trusted_proxies"), faults);
+    let waits = [
+        ("drain_seconds", file.drain_seconds),
+        ("head_timeout_seconds", file.head_timeout_seconds),
+        ("body_timeout_seconds", file.body_timeout_seconds),
+    ];
+    for (key, _) in waits.into_iter().filter(|(_, seconds)| !(1..=LONGEST_WAIT).contains(seconds)) {
+        faults.add(&root.child(key), format!("must be 1 to {LONGEST_WAIT} seconds"), None);
+    }
+    if file.max_body_bytes == 0 {
+        faults.add(&root.child("max_body_bytes"), "must be 1 or more: with 0 nothing could be taken", None);
+    }
     if file.max_body_bytes > LARGEST_BODY {
         faults.add(&root.child("max_body_bytes"), format!("at most {LARGEST_BODY}"), None);
     }

@@ -146,6 +146,8 @@ async fn fallback(stand: Stand) -> Result<(), Failed> {
     travels(&receiver, &mut connector, &destination, "sse").await?;
     proxy.set(Mode::NoStreams);
     travels(&receiver, &mut connector, &destination, "long_poll").await?;
+    // What is killed with a poll's answer unsettled comes back at the deadline only.
+    receiver.settles("both are settled", SOON, |stats| stats.count("messages_delivered") == 2).await?;
     // A connector that has just started begins with the best and takes the better way once it works again.
     connector.kill().await?;
     proxy.set(Mode::NoWebSocket);

@@ -1,7 +1,5 @@
 //! What users meet who write files: faults and how they are told, plans, and where settings come from.
 
-#![allow(clippy::unwrap_used, reason = "these are helpers of tests")]
-
 mod golden;
 mod plan;
 mod precedence;
