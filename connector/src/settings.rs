@@ -88,7 +88,8 @@ impl Default for Waits {
 /// A wait, in seconds.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(try_from = "f64")]
-struct Seconds(#[schemars(with = "f64", range(min = 0.001, max = 3600.0))] Duration);
+#[schemars(extend("minimum" = 0.001, "maximum" = 3600))]
+struct Seconds(#[schemars(with = "f64")] Duration);
 
 impl TryFrom<f64> for Seconds {
     type Error = &'static str;

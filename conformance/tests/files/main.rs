@@ -1,5 +1,7 @@
 //! What users meet who write files: faults and how they are told, plans, and where settings come from.
 
+mod editor;
+mod examples;
 mod golden;
 mod plan;
 mod precedence;

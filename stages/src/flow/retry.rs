@@ -86,8 +86,8 @@ pub(crate) struct Retry {
 /// A wait of up to an hour.
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
-#[schemars(inline)]
-struct Seconds(#[schemars(with = "f64", range(min = 0.0, max = 3600.0))] Duration);
+#[schemars(inline, extend("minimum" = 0, "maximum" = 3600))]
+struct Seconds(#[schemars(with = "f64")] Duration);
 
 impl From<Seconds> for f64 {
     fn from(Seconds(wait): Seconds) -> Self {
@@ -110,8 +110,8 @@ impl TryFrom<f64> for Seconds {
 /// How fast waits grow.
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
-#[schemars(inline)]
-struct Multiplier(#[schemars(range(min = 0.1, max = 10.0))] f64);
+#[schemars(inline, extend("minimum" = 0.1, "maximum" = 10))]
+struct Multiplier(f64);
 
 impl From<Multiplier> for f64 {
     fn from(Multiplier(factor): Multiplier) -> Self {

@@ -102,8 +102,8 @@ enum Method {
 /// A wait, in seconds.
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
-#[schemars(inline)]
-struct Seconds(#[schemars(with = "f64", range(min = 0.0, max = 3600.0))] Duration);
+#[schemars(inline, extend("exclusiveMinimum" = 0, "maximum" = 3600))]
+struct Seconds(#[schemars(with = "f64")] Duration);
 
 impl From<Seconds> for f64 {
     fn from(Seconds(wait): Seconds) -> Self {

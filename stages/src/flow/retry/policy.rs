@@ -66,8 +66,8 @@ pub(super) fn is_refused_connection(reason: Option<&Reason>) -> bool {
 /// An HTTP status.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "u16")]
-#[schemars(inline)]
-pub(super) struct Status(#[schemars(range(min = 300, max = 599))] pub(super) u16);
+#[schemars(inline, extend("minimum" = 300, "maximum" = 599))]
+pub(super) struct Status(pub(super) u16);
 
 impl TryFrom<u16> for Status {
     type Error = &'static str;
