@@ -25,13 +25,13 @@ pub fn from_text(text: &str) -> Option<SystemTime> {
     let [year, month, day] = numbers(date, '-')?;
     let [hour, minute, second] = numbers(time, ':')?;
     let plausible = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    if !plausible || hour > 23 || minute > 59 || second > 60 || fraction.len() > 9 {
+    let is_fraction = fraction.len() <= 9 && fraction.bytes().all(|digit| digit.is_ascii_digit());
+    if !plausible || hour > 23 || minute > 59 || second > 60 || !is_fraction {
         return None;
     }
     let seconds = days(year, month, day)? * DAY + hour * 3600 + minute * 60 + second;
     let digits = &format!("{fraction:0<6}")[..6];
-    let micros = digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse::<u64>().ok())??;
-    Some(from_micros(seconds * 1_000_000 + micros))
+    Some(from_micros(seconds * 1_000_000 + digits.parse::<u64>().ok()?))
 }
 
 fn numbers(text: &str, between: char) -> Option<[u64; 3]> {
@@ -89,6 +89,13 @@ mod tests {
             "2023-11-14T22:13:20.é+00:00",
         ] {
             assert_eq!(from_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_that_is_no_number_is_refused_whatever_its_characters() {
+        for fraction in ["12é45", "ééééé", "+12345", "1234567890"] {
+            assert_eq!(from_text(&format!("2026-11-23T12:32:12.{fraction}+00:00")), None, "{fraction}");
         }
     }
 }
