@@ -187,9 +187,13 @@ pub(crate) struct Connector {
     /// Serves /health and /status at this address.
     #[arg(long, value_name = "ADDRESS", env = "WEBHOOK_CONNECT_STATUS")]
     pub(crate) status: Option<SocketAddr>,
-    /// Seconds that deliveries in flight may take to finish after SIGTERM.
+    /// Seconds that deliveries in flight may take to finish after SIGTERM, or when their route is replaced.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) drain_seconds: u64,
+    /// Looks every so many seconds whether a file of the configuration has changed, and reads them again then, as at
+    /// SIGHUP. 0: only at SIGHUP, or when the admin API is asked.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, env = "WEBHOOK_CONNECT_WATCH_SECONDS")]
+    pub(crate) watch_seconds: u64,
 }
 
 /// The receiver's arguments. Each goes before its environment variable, which goes before receiver.json.
@@ -204,6 +208,10 @@ pub(crate) struct Receiver {
     /// Settings of the receiver as a whole (receiver.json).
     #[arg(long, value_name = "FILE")]
     pub(crate) receiver_config: Option<PathBuf>,
+    /// Looks every so many seconds whether a file of the configuration has changed, and reads them again then, as at
+    /// SIGHUP. 0: only at SIGHUP, or when the admin API is asked.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, env = "WEBHOOK_CONNECT_WATCH_SECONDS")]
+    pub(crate) watch_seconds: u64,
     /// Where to listen. Default: 127.0.0.1:8080.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,

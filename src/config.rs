@@ -8,6 +8,9 @@ use tracing::warn;
 
 use crate::failure::Failure;
 
+/// The file of connections that belongs to a configuration beside it.
+pub(crate) const CONNECTIONS: &str = "connections.json";
+
 /// A file that was read, with what was found wrong with it.
 pub(crate) struct File {
     /// Where it is.
@@ -47,19 +50,14 @@ impl File {
         Self { path: path.to_owned(), source, root, faults }
     }
 
-    /// Reads the file that was named, else the one called `name` beside `beside` if there is one.
+    /// Reads the file that was named, else the implied one if it is there.
     ///
     /// # Errors
     /// The file that was named cannot be read.
-    pub(crate) fn read_beside(
-        named: Option<&Path>,
-        beside: &Path,
-        name: &str,
-    ) -> Result<Option<Self>, Failure> {
-        let implied = beside.with_file_name(name);
+    pub(crate) fn read_beside(named: Option<&Path>, implied: &Path) -> Result<Option<Self>, Failure> {
         match named {
             Some(path) => Self::read(path).map(Some),
-            None if implied.is_file() => Self::read(&implied).map(Some),
+            None if implied.is_file() => Self::read(implied).map(Some),
             None => Ok(None),
         }
     }

@@ -4,23 +4,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::config::{Environment, Lookup, Node, Pointer, Variables};
-use engine::graph::plan::Plan;
-use engine::kind::{Kind, Resources};
-use engine::meter::Meter;
-use engine::pipeline::{Opened, Pipelines, Surroundings};
+use connector::Admin;
+use engine::config::{Environment, Lookup, Node, Pointer, Secret, Variables};
+use engine::kind::Kind;
+use engine::pipeline::{Opened, Pipelines, Reload, Surroundings};
 use schemas::kinds::DocumentKind;
 use schemas::receiver::Flags;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::cli;
-use crate::config::{File, log_warnings, refuse_faults};
+use crate::config::{CONNECTIONS, File, log_warnings, refuse_faults};
 use crate::failure::Failure;
 use crate::load::{self, Beside};
 use crate::logging::{self, Format};
+use crate::reload::{Read, Reloader, on_hangup};
 use crate::stop;
+use crate::watch::Watch;
+
+/// The variable with the token of the admin API, which is off without one.
+const ADMIN_TOKEN: &str = "WEBHOOK_CONNECT_ADMIN_TOKEN";
 
 /// Runs a connector until it is told to stop and everything in flight has ended.
 ///
@@ -28,25 +31,34 @@ use crate::stop;
 /// The configuration is at fault, or something cannot be opened: a destination, the port of the status.
 pub(crate) async fn run(options: cli::Connector, log_format: Format) -> Result<(), Failure> {
     let kinds: Arc<[Kind]> = load::connector_kinds().into();
-    let (plans, files) = read(&options, &kinds)?;
+    let read = read(&options, &kinds)?;
     logging::start(log_format, Some(1))?;
-    log_warnings(&files.iter().collect::<Vec<_>>());
-    let mut stop = stop::on_signals()?;
-    let (meter, resources) = (Meter::default(), Resources::default());
+    log_warnings(&read.files.iter().collect::<Vec<_>>());
+    let mut watch = Watch::new(Duration::from_secs(options.watch_seconds));
+    watch.set(read.paths().filter(|_| options.config.is_some()));
+    let (stop, hangup) = (stop::on_signals()?, on_hangup()?);
+    let surroundings = Surroundings::new(Arc::clone(&kinds), stop.clone());
+    let (reload, asked) = Reload::new();
     if let Some(address) = options.status {
-        serve_status(address, &resources, &meter, stop.clone()).await?;
+        let token = Environment.get(ADMIN_TOKEN).map(Secret::new).filter(|token| !token.is_empty());
+        let admin = token.map(|token| Admin { token, reload: reload.clone() });
+        serve_status(address, &surroundings, admin).await?;
     }
-    let surroundings = Surroundings { kinds, meter, resources, stop: stop.clone() };
-    let mut opened = Vec::with_capacity(plans.len());
-    for plan in plans {
-        opened
-            .push(Opened::new(plan, &surroundings).await.map_err(|error| Failure::other(error.to_string()))?);
-    }
+    let opened =
+        Opened::all(read.plans, &surroundings).await.map_err(|error| Failure::other(error.to_string()))?;
     info!(channels = opened.len(), pid = std::process::id(), "starting");
-    let mut pipelines = Pipelines::run(opened, &surroundings);
-    // Whoever could say stop lives as long as the process.
-    drop(stop.wait_for(|stop| *stop).await);
-    if tokio::time::timeout(Duration::from_secs(options.drain_seconds), pipelines.ended()).await.is_err() {
+    let drain = Duration::from_secs(options.drain_seconds);
+    let reloader = Reloader {
+        pipelines: Pipelines::run(opened, &surroundings),
+        read: move || self::read(&options, &kinds),
+        watch,
+        asked,
+        hangup,
+        grace: drain,
+    };
+    let mut pipelines = reloader.run(stop).await;
+    drop(reload);
+    if tokio::time::timeout(drain, pipelines.ended()).await.is_err() {
         warn!("not everything in flight ended in time; the receiver delivers it again");
     }
     info!("stopped");
@@ -55,22 +67,20 @@ pub(crate) async fn run(options: cli::Connector, log_format: Format) -> Result<(
 
 async fn serve_status(
     address: std::net::SocketAddr,
-    resources: &Resources,
-    meter: &Meter,
-    stop: watch::Receiver<bool>,
+    surroundings: &Surroundings,
+    admin: Option<Admin>,
 ) -> Result<(), Failure> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| Failure::other(format!("cannot listen at {address}: {error}")))?;
     let address = listener.local_addr().map_err(|error| Failure::other(error.to_string()))?;
     info!(%address, "serving the status");
-    let (resources, meter) = (resources.clone(), meter.clone());
-    tokio::spawn(connector::serve_status(listener, resources, meter, stop));
+    tokio::spawn(connector::serve_status(listener, surroundings.clone(), admin));
     Ok(())
 }
 
 /// Reads all files and checks everything that can be checked without opening anything.
-fn read(options: &cli::Connector, kinds: &[Kind]) -> Result<(Vec<Plan>, Vec<File>), Failure> {
+fn read(options: &cli::Connector, kinds: &[Kind]) -> Result<Read, Failure> {
     if let Some(path) = &options.config {
         return read_file(path, options, kinds);
     }
@@ -95,7 +105,7 @@ fn read_one_channel(
     destination: &str,
     options: &cli::Connector,
     kinds: &[Kind],
-) -> Result<(Vec<Plan>, Vec<File>), Failure> {
+) -> Result<Read, Failure> {
     let mut file = File::command_line();
     let missing = |what| Failure::Configuration(format!("--channel needs {what}"));
     let root = Node::new(serde_json::json!({}), Pointer::root());
@@ -107,18 +117,16 @@ fn read_one_channel(
     let drafts = schemas::connector::one_channel((&root, channel), destination, url, token, &mut file.faults);
     let plans = load::plans(&mut file, DocumentKind::Connector, drafts, kinds);
     refuse_faults(&[&file])?;
-    Ok((plans, vec![file]))
+    Ok(Read { plans, files: vec![file], implied: None, needs_restart: Vec::new() })
 }
 
-fn read_file(
-    path: &Path,
-    options: &cli::Connector,
-    kinds: &[Kind],
-) -> Result<(Vec<Plan>, Vec<File>), Failure> {
+fn read_file(path: &Path, options: &cli::Connector, kinds: &[Kind]) -> Result<Read, Failure> {
     let mut file = File::read(path)?;
     let kind = load::kind_for(&mut file, DocumentKind::Connector);
     let named = options.connections.clone().or_else(|| load::named_connections(&file, kind));
-    let mut connections = File::read_beside(named.as_deref(), path, "connections.json")?;
+    let implied = path.with_file_name(CONNECTIONS);
+    let mut connections = File::read_beside(named.as_deref(), &implied)?;
+    let implied = named.is_none().then_some(implied);
     let named = load::connections(connections.as_mut());
     let webhooks = load::follow_paths(&mut file, kind, Variables::Known(&Environment))?;
     if kind == DocumentKind::Connector {
@@ -128,7 +136,7 @@ fn read_file(
     let plans = load::plans(&mut file, kind, drafts, kinds);
     let files: Vec<File> = [file].into_iter().chain(connections).chain(webhooks).collect();
     refuse_faults(&files.iter().collect::<Vec<_>>())?;
-    Ok((plans, files))
+    Ok(Read { plans, files, implied, needs_restart: Vec::new() })
 }
 
 /// Returns the flags that were given, each as the key of `connector.json` it stands for.

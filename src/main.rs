@@ -10,8 +10,10 @@ mod load;
 mod logging;
 mod plan;
 mod receiver;
+mod reload;
 mod schema;
 mod stop;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -1,26 +1,29 @@
 //! `webhook-connect receiver`: takes webhooks, keeps them, hands them to connectors.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloud::{Tls, TlsFiles};
 use engine::config::Environment;
-use engine::graph::plan::Plan;
-use engine::kind::{Kind, Resources};
-use engine::meter::Meter;
-use engine::pipeline::{Opened, Pipelines, Surroundings};
+use engine::kind::Kind;
+use engine::pipeline::{Opened, Pipelines, Reload, Surroundings};
 use schemas::kinds::DocumentKind;
 use schemas::receiver::{Flags, Receiver};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::cli;
-use crate::config::{File, log_warnings, refuse_faults};
+use crate::config::{CONNECTIONS, File, log_warnings, refuse_faults};
 use crate::failure::Failure;
 use crate::load::{self, Beside};
 use crate::logging::{self, Format};
+use crate::reload::{Read, Reloader, on_hangup};
 use crate::stop;
+use crate::watch::Watch;
+
+/// How long connectors may take to settle what they hold when a pipeline is replaced. What they have not by then they are
+/// told again, and do not deliver twice.
+const REPLACING: Duration = Duration::from_secs(2);
 
 /// How long the last changes of state may take to become durable.
 const LAST_CHANGES: Duration = Duration::from_secs(5);
@@ -31,28 +34,37 @@ const LAST_CHANGES: Duration = Duration::from_secs(5);
 /// The configuration is at fault, or something cannot be opened: the folder of the buffer, the port.
 pub(crate) async fn run(options: cli::Receiver, log_format: Format) -> Result<(), Failure> {
     let kinds: Arc<[Kind]> = load::receiver_kinds().into();
-    let (settings, plans, files) = read(&options, &kinds)?;
+    let (settings, read) = read(&options, &kinds, None)?;
     logging::start(log_format, settings.flow_log.enabled.then_some(settings.flow_log.sample))?;
-    log_warnings(&files.iter().collect::<Vec<_>>());
+    log_warnings(&read.files.iter().collect::<Vec<_>>());
+    let mut watch = Watch::new(Duration::from_secs(options.watch_seconds));
+    watch.set(read.paths());
     let tls = open_tls(&settings)?;
-    let stop = stop::on_signals()?;
-    let (meter, resources) = (Meter::default(), Resources::default());
-    let surroundings =
-        Surroundings { kinds, meter: meter.clone(), resources: resources.clone(), stop: stop.clone() };
-    let mut opened = Vec::with_capacity(plans.len());
-    for plan in plans {
-        opened
-            .push(Opened::new(plan, &surroundings).await.map_err(|error| Failure::other(error.to_string()))?);
-    }
+    let (stop, hangup) = (stop::on_signals()?, on_hangup()?);
+    let surroundings = Surroundings::new(Arc::clone(&kinds), stop.clone());
+    let opened =
+        Opened::all(read.plans, &surroundings).await.map_err(|error| Failure::other(error.to_string()))?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| Failure::other(format!("cannot listen at {}: {error}", settings.listen)))?;
     let address = listener.local_addr().map_err(|error| Failure::other(error.to_string()))?;
-    let mut pipelines = Pipelines::run(opened, &surroundings);
+    let pipelines = Pipelines::run(opened, &surroundings);
+    let (reload, asked) = Reload::new();
+    let in_force = settings.clone();
+    let reloader = Reloader {
+        pipelines,
+        read: move || read_again(&options, &kinds, &in_force),
+        watch,
+        asked,
+        hangup,
+        grace: REPLACING,
+    };
+    let reloading = tokio::spawn(reloader.run(stop));
     info!(%address, pid = std::process::id(), tls = settings.tls.is_some(), "listening");
-    cloud::serve(listener, serving(settings, tls), resources, meter, stop)
+    cloud::serve(listener, serving(settings, tls, reload), &surroundings)
         .await
         .map_err(|error| Failure::other(format!("the listener failed: {error}")))?;
+    let mut pipelines = reloading.await.map_err(|error| Failure::other(error.to_string()))?;
     // Everything was finished or given back by now; what is left is to write that down.
     if tokio::time::timeout(LAST_CHANGES, pipelines.ended()).await.is_err() {
         warn!("not everything could be written down in time; it is delivered again after the next start");
@@ -61,16 +73,30 @@ pub(crate) async fn run(options: cli::Receiver, log_format: Format) -> Result<()
     Ok(())
 }
 
+/// Reads everything once more, beside the settings in force.
+fn read_again(options: &cli::Receiver, kinds: &[Kind], in_force: &Receiver) -> Result<Read, Failure> {
+    let (settings, mut read) = read(options, kinds, Some(in_force))?;
+    read.needs_restart = settings.needs_restart(in_force).into_iter().map(str::to_owned).collect();
+    Ok(read)
+}
+
 /// Reads all files and checks everything that can be checked without opening anything.
-fn read(options: &cli::Receiver, kinds: &Arc<[Kind]>) -> Result<(Receiver, Vec<Plan>, Vec<File>), Failure> {
+fn read(
+    options: &cli::Receiver,
+    kinds: &[Kind],
+    in_force: Option<&Receiver>,
+) -> Result<(Receiver, Read), Failure> {
     let mut webhooks = File::read(&options.config)?;
     let mut own = options.receiver_config.as_deref().map_or_else(|| Ok(File::command_line()), File::read)?;
     let folder = own.folder().to_owned();
     let root = own.root();
     let settings =
         schemas::receiver::read(root.as_ref(), &folder, &Environment, &flags(options), &mut own.faults);
-    let mut connections =
-        File::read_beside(options.connections.as_deref(), Path::new(&options.config), "connections.json")?;
+    if let (Some(settings), Some(in_force)) = (&settings, in_force) {
+        settings.refuse_other_buffer(in_force, &mut own.faults);
+    }
+    let implied = options.config.with_file_name(CONNECTIONS);
+    let mut connections = File::read_beside(options.connections.as_deref(), &implied)?;
     let named = load::connections(connections.as_mut());
     let kind = load::kind_for(&mut webhooks, DocumentKind::Webhooks);
     let beside = Beside { receiver: settings.as_ref(), connections: &named };
@@ -79,7 +105,8 @@ fn read(options: &cli::Receiver, kinds: &Arc<[Kind]>) -> Result<(Receiver, Vec<P
     let files: Vec<File> = [own, webhooks].into_iter().chain(connections).collect();
     refuse_faults(&files.iter().collect::<Vec<_>>())?;
     let settings = settings.ok_or_else(|| Failure::other("the receiver's settings cannot be read"))?;
-    Ok((settings, plans, files))
+    let implied = options.connections.is_none().then_some(implied);
+    Ok((settings, Read { plans, files, implied, needs_restart: Vec::new() }))
 }
 
 /// Returns the flags that were given, each as the key of `receiver.json` it stands for.
@@ -109,9 +136,10 @@ fn open_tls(settings: &Receiver) -> Result<Option<Tls>, Failure> {
     Ok(Some(tls))
 }
 
-fn serving(settings: Receiver, tls: Option<Tls>) -> cloud::Settings {
+fn serving(settings: Receiver, tls: Option<Tls>, reload: Reload) -> cloud::Settings {
     cloud::Settings {
         tls,
+        reload: Some(reload),
         max_body_bytes: settings.max_body_bytes,
         admin_token: settings.admin_token,
         allow_query_token: settings.allow_query_token,

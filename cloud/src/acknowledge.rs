@@ -49,7 +49,8 @@ pub(crate) async fn ack(parts: &Parts, shared: &Shared) -> Answer {
             return done(id);
         }
     }
-    unknown()
+    // It may be one of a channel that does not run at the moment.
+    if token::opens_one_away(shared, &parts.headers, parts.uri.query()) { opening() } else { unknown() }
 }
 
 /// Notes a sign of life of a connection.
@@ -74,9 +75,13 @@ fn opened(parts: &Parts, shared: &Shared) -> Result<Vec<Arc<Channel>>, Box<Answe
     token::opened(shared, &parts.headers, parts.uri.query()).map_err(|denied| {
         Box::new(match denied {
             Denied::Unauthorized => answer::detail(StatusCode::UNAUTHORIZED, "Invalid token"),
-            Denied::Away => answer::busy("the channel is being opened"),
+            Denied::Away => opening(),
         })
     })
+}
+
+fn opening() -> Answer {
+    answer::busy("the channel is being opened")
 }
 
 /// Notes that the connection named in the headers is alive; returns whether it is known.

@@ -13,7 +13,8 @@ use engine::webhook::Id;
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::holder::{Holders, Which};
 use crate::listener::Shared;
@@ -53,9 +54,36 @@ pub(crate) struct Channel {
     pub(crate) pollers: Pollers,
     /// Where taps that poll stand.
     pub(crate) cursors: Cursors,
+    /// Becomes true when sessions should settle what they hold and end.
+    pub(crate) stop: watch::Receiver<bool>,
+    /// Cancelled when the time for that is over: sessions give back what they hold.
+    pub(crate) cut: CancellationToken,
 }
 
 impl Channel {
+    /// Makes a channel that `connections` connectors may subscribe to.
+    pub(crate) fn new(
+        name: String,
+        token: Secret,
+        limits: Limits,
+        supply: Supply,
+        connections: usize,
+        cx: &Context,
+    ) -> Self {
+        Self {
+            name,
+            token,
+            limits,
+            supply,
+            connections: Arc::new(Semaphore::new(connections)),
+            holders: Holders::default(),
+            pollers: Pollers::default(),
+            cursors: Cursors::default(),
+            stop: cx.stop.clone(),
+            cut: cx.cut.clone(),
+        }
+    }
+
     /// Returns the permit for one more connection; none when the channel has all it may have.
     pub(crate) fn permit(&self, shared: &Shared) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.connections).try_acquire_owned().ok();
@@ -92,7 +120,7 @@ impl Build for WebhookConnect {
 
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
         let channels = Channels::of(&cx.resources);
-        channels.announce(&self.channel, self.token.clone());
+        cx.lasting.keep(channels.announce(&self.channel, self.token.clone()));
         Ok(Box::new(Outlet { settings: self, channels, cx: cx.clone() }))
     }
 }
@@ -108,10 +136,8 @@ impl Stage for Outlet {
         Box::pin(async move {
             let supply = wiring.supply.ok_or_else(|| StageError("an outlet needs a buffer".to_owned()))?;
             let WebhookConnect { channel: name, token, limits } = self.settings;
-            let connections = Arc::new(Semaphore::new(limits.max_connections));
-            let (holders, pollers, cursors) = (Holders::default(), Pollers::default(), Cursors::default());
-            let channel =
-                Channel { name: name.clone(), token, limits, supply, connections, holders, pollers, cursors };
+            let connections = limits.max_connections;
+            let channel = Channel::new(name.clone(), token, limits, supply, connections, &self.cx);
             let entered = self.channels.enter(&name, channel);
             let channel = entered.value();
             let (mut stop, mut ticks) = (self.cx.stop, tokio::time::interval(SWEEP));

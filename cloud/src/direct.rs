@@ -9,12 +9,9 @@ use engine::webhook::Id;
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
 use crate::channel::Channel;
-use crate::holder::Holders;
 use crate::tables::Channels;
-use crate::transport::poll::{Cursors, Pollers};
 
 /// Send the webhooks of a buffer on within this process, to a retry or a destination.
 ///
@@ -37,7 +34,7 @@ impl Build for Direct {
         let channels = Channels::of(&cx.resources);
         // The table of channels wants a token. Nobody is told this one.
         let token = Secret::new(format!("{}{}", Id::new(), Id::new()));
-        channels.announce(&self.channel, token.clone());
+        cx.lasting.keep(channels.announce(&self.channel, token.clone()));
         Ok(Box::new(Passage { settings: self, token, channels, cx: cx.clone() }))
     }
 }
@@ -58,12 +55,8 @@ impl Stage for Passage {
             let window = limits.window();
             let attached = supply.attach("direct".to_owned(), window, limits.max_in_flight).await;
             let mut subscription = attached.map_err(|error| StageError(error.to_string()))?;
-            let connections = Arc::new(Semaphore::new(0));
-            // Nobody subscribes, so nobody ever holds anything.
-            let (holders, pollers, cursors) = (Holders::default(), Pollers::default(), Cursors::default());
-            let token = self.token;
-            let channel =
-                Channel { name: name.clone(), token, limits, supply, connections, holders, pollers, cursors };
+            // Nobody subscribes.
+            let channel = Channel::new(name.clone(), self.token, limits, supply, 0, &self.cx);
             let _entered = self.channels.enter(&name, channel);
             let mut stop = self.cx.stop;
             loop {

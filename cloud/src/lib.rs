@@ -17,6 +17,7 @@ mod linger;
 mod listener;
 mod metrics;
 mod receive;
+mod reload;
 mod request;
 mod router;
 mod session;

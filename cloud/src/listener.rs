@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::config::Secret;
-use engine::kind::Resources;
 use engine::meter::{Counter, Meter, Metric};
+use engine::pipeline::{Reload, Surroundings};
 use http::header::CONNECTION;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub admin_token: Option<Secret>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How the configuration is read again, when it can be.
+    pub reload: Option<Reload>,
     /// Whether connectors may give their token as `?token=`.
     pub allow_query_token: bool,
     /// How long connectors may take to settle what they hold once told to stop.
@@ -80,6 +82,7 @@ impl Default for Settings {
             max_body_bytes: 10 << 20,
             admin_token: None,
             trusted_proxies: Vec::new(),
+            reload: None,
             allow_query_token: false,
             drain: Duration::from_secs(30),
             head_timeout: Duration::from_secs(15),
@@ -110,16 +113,17 @@ pub(crate) struct Shared {
     pub(crate) sessions: TaskTracker,
     pub(crate) stop: watch::Receiver<bool>,
     /// Cancelled when the time for finishing is over: sessions give back what they hold.
-    pub(crate) cut: CancellationToken,
+    cut: CancellationToken,
     ok: Counter,
 }
 
 impl Shared {
-    fn new(settings: Settings, resources: &Resources, meter: Meter, stop: watch::Receiver<bool>) -> Self {
+    fn new(settings: Settings, surroundings: &Surroundings) -> Self {
+        let Surroundings { meter, resources, stop, cut, .. } = surroundings.clone();
         let permits = |count: usize| Semaphore::new(count.min(Semaphore::MAX_PERMITS));
         Self {
-            routes: Routes::of(resources),
-            channels: Channels::of(resources),
+            routes: Routes::of(&resources),
+            channels: Channels::of(&resources),
             requests: permits(settings.max_requests),
             body_memory: permits(settings.max_bytes.div_ceil(UNIT)),
             refused_requests: meter.counter(Metric::Limits, "listener", "requests"),
@@ -130,7 +134,7 @@ impl Shared {
             settings,
             meter,
             stop,
-            cut: CancellationToken::new(),
+            cut,
         }
     }
 
@@ -148,20 +152,16 @@ impl Shared {
     }
 }
 
-/// Serves senders, connectors and operators until `stop` becomes true and everything in flight has ended. After
-/// `settings.drain` what is still in flight is given back to its channel, and within a few seconds more it returns.
+/// Serves senders, connectors and operators until it is told to stop and everything in flight has ended. After
+/// `settings.drain` it cuts the pipelines off, so that what is still in flight is given back to its channel, and within a few
+/// seconds more it returns.
 ///
 /// # Errors
 /// Connections cannot be accepted any more.
-pub async fn serve(
-    listener: TcpListener,
-    settings: Settings,
-    resources: Resources,
-    meter: Meter,
-    mut stop: watch::Receiver<bool>,
-) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, settings: Settings, surroundings: &Surroundings) -> io::Result<()> {
+    let mut stop = surroundings.stop.clone();
     let connections = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
-    let shared = Arc::new(Shared::new(settings, &resources, meter, stop.clone()));
+    let shared = Arc::new(Shared::new(settings, surroundings));
     let tasks = TaskTracker::new();
     let all_run = async { tokio::join!(shared.routes.all_run(), shared.channels.all_run()) };
     // What takes longer is answered 503 meanwhile.

@@ -85,7 +85,7 @@ impl Build for Receive {
 
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
         let routes = Routes::of(&cx.resources);
-        routes.announce(&self.webhook, ());
+        cx.lasting.keep(routes.announce(&self.webhook, ()));
         let status = self.response.status.and_then(|status| StatusCode::from_u16(status).ok());
         Ok(Box::new(Source {
             webhook: self.webhook,

@@ -48,8 +48,20 @@ enum Unread {
     Broken,
 }
 
-/// Takes one webhook: answers once the buffer has committed it, or says why not.
-pub(crate) async fn take(request: Request<Incoming>, peer: IpAddr, route: &Route, shared: &Shared) -> Answer {
+/// A request that was read whole.
+pub(crate) struct Sent<'a> {
+    began: Instant,
+    parts: Parts,
+    body: Bytes,
+    /// The memory its body takes.
+    _held: Option<SemaphorePermit<'a>>,
+}
+
+/// Reads a request whole.
+///
+/// # Errors
+/// What its sender is answered.
+pub(crate) async fn read(request: Request<Incoming>, shared: &Shared) -> Result<Sent<'_>, Box<Answer>> {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
     let budget = &shared.body_memory;
@@ -58,10 +70,15 @@ pub(crate) async fn take(request: Request<Incoming>, peer: IpAddr, route: &Route
         Ok(read) => read,
         Err(_) => Err(Unread::TooSlow),
     };
-    let (body, _held) = match read {
-        Ok(read) => read,
-        Err(unread) => return refuse_unread(&unread, shared),
-    };
+    match read {
+        Ok((body, held)) => Ok(Sent { began, parts, body, _held: held }),
+        Err(unread) => Err(Box::new(refuse_unread(&unread, shared))),
+    }
+}
+
+/// Takes one webhook: answers once the buffer has committed it, or says why not.
+pub(crate) async fn take(sent: Sent<'_>, peer: IpAddr, route: &Route, shared: &Shared) -> Answer {
+    let Sent { began, parts, body, _held } = sent;
     let webhook = webhook(&parts, body, peer, route.webhook.clone(), shared);
     let (id, bytes) = (webhook.id(), webhook.body.len());
     let (ack, reported) = Ack::waiter();

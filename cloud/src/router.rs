@@ -2,18 +2,22 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use crate::answer::{self, Answer};
 use crate::body::{Reply, whole};
 use crate::listener::{LARGEST_HEAD, Shared};
 use crate::tables::Found;
-use crate::{connect, metrics, request, status, token};
+use crate::{connect, metrics, reload, request, status, token};
 
 /// What those are told whose channel does not run at the moment.
 const OPENING: &str = "the channel is being opened";
+
+/// How long a sender waits for a pipeline that is being replaced, before it is asked to come again.
+const REPLACING: Duration = Duration::from_secs(5);
 
 /// Answers one request, and counts the answer.
 pub(crate) async fn route(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>) -> Reply {
@@ -41,6 +45,7 @@ async fn dispatch(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>
             let id = (*id).to_owned();
             webhook(&id, request, peer, shared).await
         }
+        ["admin", "reload-config"] => reload::answer(request, shared).await,
         ["health" | "metrics"] | ["admin", ..] if !is_get => {
             answer::allow(answer::detail(StatusCode::METHOD_NOT_ALLOWED, "only GET is taken here"), "GET")
         }
@@ -76,11 +81,9 @@ async fn webhook(id: &str, request: Request<Incoming>, peer: IpAddr, shared: &Ar
     if shared.is_stopping() {
         return answer::closing(answer::busy("the receiver is stopping"));
     }
-    let route = match shared.routes.find(id) {
-        Found::Running(route) => route,
-        Found::Away(()) => return answer::closing(answer::busy("the webhook's pipeline is being opened")),
-        Found::Nothing => return answer::closing(not_found()),
-    };
+    if matches!(shared.routes.find(id), Found::Nothing) {
+        return answer::closing(not_found());
+    }
     if *request.method() != Method::POST {
         let answer = answer::detail(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
         return answer::closing(answer::allow(answer, "POST"));
@@ -89,14 +92,21 @@ async fn webhook(id: &str, request: Request<Incoming>, peer: IpAddr, shared: &Ar
         shared.refused_requests.add(1);
         return answer::closing(answer::busy("too many requests at once"));
     };
-    request::take(request, peer, &route, shared).await
+    let sent = match request::read(request, shared).await {
+        Ok(sent) => sent,
+        Err(answer) => return *answer,
+    };
+    // Looked up when the body is there: a slow sender keeps no pipeline from being replaced.
+    match shared.routes.find_soon(id, REPLACING).await {
+        Found::Running(route) => request::take(sent, peer, &route, shared).await,
+        Found::Away(()) => answer::busy("the webhook's pipeline is being opened"),
+        Found::Nothing => not_found(),
+    }
 }
 
 async fn admin(channel: &str, what: &str, request: &Request<Incoming>, shared: &Arc<Shared>) -> Answer {
-    // Without a token there is no admin API, which is also what a stranger sees.
-    let Some(token) = &shared.settings.admin_token else { return not_found() };
-    if !token::bearer(request.headers()).is_some_and(|presented| token.matches(presented)) {
-        return unauthorized();
+    if let Err(refused) = admitted(request.headers(), shared) {
+        return *refused;
     }
     let channel = match shared.channels.find(channel) {
         Found::Running(channel) => channel,
@@ -108,6 +118,18 @@ async fn admin(channel: &str, what: &str, request: &Request<Incoming>, shared: &
         "dead-letters" => status::dead_letters(&channel, request.uri().query()).await,
         _ => not_found(),
     }
+}
+
+/// Lets operators pass.
+///
+/// # Errors
+/// The answer to everybody else. Without a token there is no admin API, which is also what a stranger sees.
+pub(crate) fn admitted(headers: &HeaderMap, shared: &Shared) -> Result<(), Box<Answer>> {
+    let Some(token) = &shared.settings.admin_token else { return Err(Box::new(not_found())) };
+    if token::bearer(headers).is_some_and(|presented| token.matches(presented)) {
+        return Ok(());
+    }
+    Err(Box::new(unauthorized()))
 }
 
 fn not_found() -> Answer {

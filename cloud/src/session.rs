@@ -144,7 +144,7 @@ pub(crate) struct Session {
     source: Source,
     holder: Arc<Holder>,
     stop: watch::Receiver<bool>,
-    /// Cancelled when the time for finishing is over.
+    /// Cancelled when the time for settling is over.
     cut: CancellationToken,
     out: mpsc::Sender<Say>,
     /// Webhooks that no message has taken yet.
@@ -187,8 +187,8 @@ impl Session {
             channel: Arc::clone(channel),
             source,
             holder,
-            stop: shared.stop.clone(),
-            cut: shared.cut.clone(),
+            stop: channel.stop.clone(),
+            cut: channel.cut.clone(),
             out,
             waiting: VecDeque::new(),
             missed: None,
@@ -241,7 +241,7 @@ impl Session {
                         None => Say::Deliver(self.pack()),
                     });
                 }
-                taken = self.source.take(), if self.waiting.is_empty() && self.missed.is_none() => {
+                taken = self.source.take(), if !stopping && self.waiting.is_empty() && self.missed.is_none() => {
                     let Some((missed, events)) = taken else { return End::Gone };
                     self.missed = missed;
                     self.waiting.extend(events);

@@ -1,15 +1,17 @@
 //! What the running pipelines offer to the listener, by name.
 //!
 //! A stage announces its name when it is opened and offers what it has while it runs. Between the two, and while its
-//! pipeline is being opened again, the name is known and there is nothing behind it: senders and connectors are asked to
-//! come again, and not told that there is no such thing.
+//! pipeline is being opened again or replaced, the name is known and there is nothing behind it: senders and connectors are
+//! asked to come again, and not told that there is no such thing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
 
 use engine::config::Secret;
 use engine::kind::Resources;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::channel::Channel;
 use crate::receive::Route;
@@ -18,12 +20,13 @@ use crate::receive::Route;
 #[derive(Debug)]
 pub(crate) struct Table<K, T> {
     places: RwLock<HashMap<String, Place<K, T>>>,
-    entered: Notify,
+    changed: Notify,
 }
 
 #[derive(Debug)]
 struct Place<K, T> {
-    known: K,
+    /// What was announced and is wanted still, the newest last: while one pipeline replaces another, both did.
+    known: Vec<Arc<K>>,
     running: Option<Arc<T>>,
 }
 
@@ -43,9 +46,15 @@ pub(crate) enum Found<K, T> {
     Nothing,
 }
 
+impl<K, T> Default for Place<K, T> {
+    fn default() -> Self {
+        Self { known: Vec::new(), running: None }
+    }
+}
+
 impl<K, T> Default for Table<K, T> {
     fn default() -> Self {
-        Self { places: RwLock::default(), entered: Notify::new() }
+        Self { places: RwLock::default(), changed: Notify::new() }
     }
 }
 
@@ -64,8 +73,26 @@ impl<K: Clone + Send + Sync + 'static, T: Send + Sync + 'static> Table<K, T> {
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
         match places.get(name) {
             Some(Place { running: Some(running), .. }) => Found::Running(Arc::clone(running)),
-            Some(Place { known, running: None }) => Found::Away(known.clone()),
+            Some(Place { known, running: None }) => {
+                known.last().map_or(Found::Nothing, |known| Found::Away(K::clone(known)))
+            }
             None => Found::Nothing,
+        }
+    }
+
+    /// Returns what stands at `name`; what does not run at the moment is waited for, at most `patience`. Cancelling loses
+    /// nothing.
+    pub(crate) async fn find_soon(&self, name: &str, patience: Duration) -> Found<K, T> {
+        let until = Instant::now() + patience;
+        loop {
+            let changed = self.changed.notified();
+            match self.find(name) {
+                away @ Found::Away(_) if tokio::time::timeout_at(until, changed).await.is_err() => {
+                    return away;
+                }
+                Found::Away(_) => {}
+                found => return found,
+            }
         }
     }
 
@@ -78,14 +105,15 @@ impl<K: Clone + Send + Sync + 'static, T: Send + Sync + 'static> Table<K, T> {
     /// Returns what is known of everything that does not run at the moment.
     pub(crate) fn away(&self) -> Vec<K> {
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
-        places.values().filter(|place| place.running.is_none()).map(|place| place.known.clone()).collect()
+        let away = places.values().filter(|place| place.running.is_none());
+        away.filter_map(|place| place.known.last().map(|known| K::clone(known))).collect()
     }
 
-    /// Makes `name` known.
-    pub(crate) fn announce(&self, name: &str, known: K) {
-        let mut places = self.write();
-        let running = places.remove(name).and_then(|place| place.running);
-        places.insert(name.to_owned(), Place { known, running });
+    /// Makes `name` known for as long as what is returned lives.
+    pub(crate) fn announce(self: &Arc<Self>, name: &str, known: K) -> Announced<K, T> {
+        let known = Arc::new(known);
+        self.write().entry(name.to_owned()).or_default().known.push(Arc::clone(&known));
+        Announced { table: Arc::clone(self), name: name.to_owned(), known }
     }
 
     /// Puts `value` at a name that was announced, until the guard drops.
@@ -94,18 +122,18 @@ impl<K: Clone + Send + Sync + 'static, T: Send + Sync + 'static> Table<K, T> {
         if let Some(place) = self.write().get_mut(name) {
             place.running = Some(Arc::clone(&value));
         }
-        self.entered.notify_waiters();
+        self.changed.notify_waiters();
         Entered { table: Arc::clone(self), name: name.to_owned(), value }
     }
 
     /// Waits until everything that was announced runs. Cancelling loses nothing.
     pub(crate) async fn all_run(&self) {
         loop {
-            let entered = self.entered.notified();
+            let changed = self.changed.notified();
             if self.runs_whole() {
                 return;
             }
-            entered.await;
+            changed.await;
         }
     }
 
@@ -114,9 +142,37 @@ impl<K: Clone + Send + Sync + 'static, T: Send + Sync + 'static> Table<K, T> {
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
         places.values().all(|place| place.running.is_some())
     }
+}
+
+impl<K, T> Table<K, T> {
+    /// Lets go of something at `name`, and of the name when nothing is left.
+    fn leave(&self, name: &str, which: impl FnOnce(&mut Place<K, T>)) {
+        let mut places = self.write();
+        if let Some(place) = places.get_mut(name) {
+            which(place);
+            if place.known.is_empty() && place.running.is_none() {
+                places.remove(name);
+            }
+        }
+        drop(places);
+        self.changed.notify_waiters();
+    }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Place<K, T>>> {
         self.places.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a name known while it lives.
+pub(crate) struct Announced<K, T> {
+    table: Arc<Table<K, T>>,
+    name: String,
+    known: Arc<K>,
+}
+
+impl<K, T> Drop for Announced<K, T> {
+    fn drop(&mut self) {
+        self.table.leave(&self.name, |place| place.known.retain(|known| !Arc::ptr_eq(known, &self.known)));
     }
 }
 
@@ -136,11 +192,8 @@ impl<K, T> Entered<K, T> {
 
 impl<K, T> Drop for Entered<K, T> {
     fn drop(&mut self) {
-        let mut places = self.table.places.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = places.get_mut(&self.name)
-            && place.running.as_ref().is_some_and(|running| Arc::ptr_eq(running, &self.value))
-        {
-            place.running = None;
-        }
+        self.table.leave(&self.name, |place| {
+            place.running = place.running.take().filter(|running| !Arc::ptr_eq(running, &self.value));
+        });
     }
 }

@@ -58,8 +58,14 @@ pub(crate) fn opened(
     if !all.is_empty() {
         return Ok(all);
     }
-    let away = shared.channels.away().iter().any(|token| token.matches(&presented));
+    let away = opens_one_away(shared, headers, query);
     Err(if away { Denied::Away } else { Denied::Unauthorized })
+}
+
+/// Tells whether the token opens a channel that does not run at the moment.
+pub(crate) fn opens_one_away(shared: &Shared, headers: &HeaderMap, query: Option<&str>) -> bool {
+    let presented = presented(shared, headers, query);
+    shared.channels.away().iter().any(|token| token.matches(&presented))
 }
 
 /// Returns the token that a connector presents: `Authorization` with or without `Bearer`, else `?token=` where the receiver

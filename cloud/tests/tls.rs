@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloud::{Settings, Tls, TlsFiles};
-use engine::kind::Resources;
-use engine::meter::Meter;
+use engine::pipeline::Surroundings;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -100,7 +99,8 @@ impl Cloud {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(cloud::serve(listener, settings, Resources::default(), Meter::default(), stopped));
+        let surroundings = Surroundings::new([].into(), stopped);
+        tokio::spawn(async move { cloud::serve(listener, settings, &surroundings).await });
         Self { address, folder, authority, _stop: stop }
     }
 

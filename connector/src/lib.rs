@@ -32,7 +32,7 @@ mod stop;
 
 use engine::kind::Kind;
 
-pub use serve::serve_status;
+pub use serve::{Admin, serve_status};
 
 /// Returns every kind of stage this crate has.
 #[must_use]

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::kind::Resources;
+use engine::config::Secret;
 use engine::meter::Meter;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use engine::pipeline::{Reload, Surroundings};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
@@ -33,17 +33,29 @@ const LIFETIME: Duration = Duration::from_secs(30);
 /// How long to wait after the listener refused to give a connection.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves `/health` and `/status` on `listener` until `stop` becomes true.
+/// Who may have the configuration read again, and how that is done.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// What operators present.
+    pub token: Secret,
+    /// Reads the configuration again.
+    pub reload: Reload,
+}
+
+/// What every connection shows.
+struct Shown {
+    board: Arc<Board>,
+    meter: Meter,
+    admin: Option<Admin>,
+}
+
+/// Serves `/health` and `/status` on `listener`, and with `admin` also `POST /admin/reload-config`, until told to stop.
 ///
 /// `/health` answers 200 when every channel is connected and 503 otherwise; `/status` tells how each channel stands and
 /// what was counted. Neither shows a token, an address or anything of a webhook. Cancelling ends every connection.
-pub async fn serve_status(
-    listener: TcpListener,
-    resources: Resources,
-    meter: Meter,
-    mut stop: watch::Receiver<bool>,
-) {
-    let board = Board::shared(&resources);
+pub async fn serve_status(listener: TcpListener, surroundings: Surroundings, admin: Option<Admin>) {
+    let Surroundings { resources, meter, mut stop, .. } = surroundings;
+    let shown = Arc::new(Shown { board: Board::shared(&resources), meter, admin });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -52,7 +64,7 @@ pub async fn serve_status(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, Arc::clone(&board), meter.clone()));
+                    connections.spawn(serve(stream, Arc::clone(&shown)));
                 }
                 Err(error) => {
                     warn!(%error, "a connection for the status cannot be accepted");
@@ -63,10 +75,15 @@ pub async fn serve_status(
     }
 }
 
-async fn serve(stream: TcpStream, board: Arc<Board>, meter: Meter) {
+async fn serve(stream: TcpStream, shown: Arc<Shown>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(request.method(), request.uri().path(), &board, &meter);
-        async move { Ok::<_, Infallible>(answer) }
+        let shown = Arc::clone(&shown);
+        async move {
+            Ok::<_, Infallible>(match (request.uri().path(), &shown.admin) {
+                ("/admin/reload-config", Some(admin)) => reload(request, admin).await,
+                (path, _) => answer(request.method(), path, &shown.board, &shown.meter),
+            })
+        }
     });
     let connection =
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
@@ -74,6 +91,22 @@ async fn serve(stream: TcpStream, board: Arc<Board>, meter: Meter) {
         Ok(Ok(())) | Err(_) => {}
         Ok(Err(error)) => debug!(%error, "a connection for the status broke"),
     }
+}
+
+/// Has the configuration read again for those who know the token.
+async fn reload(request: Request<Incoming>, admin: &Admin) -> Response<Full<Bytes>> {
+    let presented = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    if !admin.token.matches(presented.strip_prefix(b"Bearer ").unwrap_or_default()) {
+        return respond(StatusCode::UNAUTHORIZED, &json!({"detail": "invalid token"}));
+    }
+    if request.method() != Method::POST {
+        return respond(StatusCode::METHOD_NOT_ALLOWED, &json!({"detail": "only POST is taken here"}));
+    }
+    let Ok(body) = Limited::new(request.into_body(), schemas::reload::LARGEST).collect().await else {
+        return respond(StatusCode::BAD_REQUEST, &json!({"detail": "the body is too large or was cut off"}));
+    };
+    let (status, body) = schemas::reload::answer(&body.to_bytes(), &admin.reload).await;
+    respond(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), &body)
 }
 
 fn answer(method: &Method, path: &str, board: &Board, meter: &Meter) -> Response<Full<Bytes>> {

@@ -154,6 +154,8 @@ impl Build for Subscribe {
         let Ok(recent) =
             cx.resources.get_or_make(&channel, || Ok::<_, Infallible>(Mutex::new(Recent::default())));
         let duplicates = cx.meter.counter(Metric::Duplicates, &cx.name, "");
+        let (status, posted) = Board::shared(&cx.resources).post(&channel, duplicates);
+        cx.lasting.keep(posted);
         let backoff = Backoff::doubling(self.reconnect.initial_seconds.0, self.reconnect.max_seconds.0);
         Ok(Box::new(Source {
             window,
@@ -161,7 +163,7 @@ impl Build for Subscribe {
             fallback: Fallback::new(self.protocol, self.reconnect.better_seconds.0),
             reconnect: Reconnect::new(backoff, StdRng::from_os_rng()),
             recent,
-            status: Board::shared(&cx.resources).channel(&channel, duplicates),
+            status,
             connections: cx.meter.counter(Metric::Connections, &channel, ""),
             misunderstood: cx.meter.counter(Metric::NotUnderstood, &channel, ""),
             beyond_window: cx.meter.counter(Metric::Limits, &channel, "window"),

@@ -123,7 +123,20 @@ impl ChannelStatus {
 
 /// Every channel of one process, by name. As many as the configuration has.
 #[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<BTreeMap<String, Arc<ChannelStatus>>>);
+pub(crate) struct Board(Mutex<BTreeMap<String, Place>>);
+
+/// A channel on the board, with how many pipelines want it there: while one replaces another, both do.
+#[derive(Debug)]
+struct Place {
+    status: Arc<ChannelStatus>,
+    wanted: usize,
+}
+
+/// Keeps a channel on the board while it lives.
+pub(crate) struct Posted {
+    board: Arc<Board>,
+    channel: String,
+}
 
 impl Board {
     /// Returns the one board among `resources`.
@@ -132,16 +145,30 @@ impl Board {
         board
     }
 
-    /// Returns the status of `channel`, making it at the first call.
-    pub(crate) fn channel(&self, channel: &str, duplicates: Counter) -> Arc<ChannelStatus> {
+    /// Returns the status of `channel`, making it at the first call, and what keeps it here.
+    pub(crate) fn post(self: &Arc<Self>, channel: &str, duplicates: Counter) -> (Arc<ChannelStatus>, Posted) {
         let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(ChannelStatus::new(duplicates));
-        Arc::clone(channels.entry(channel.to_owned()).or_insert_with(make))
+        let make = || Place { status: Arc::new(ChannelStatus::new(duplicates)), wanted: 0 };
+        let place = channels.entry(channel.to_owned()).or_insert_with(make);
+        place.wanted += 1;
+        (Arc::clone(&place.status), Posted { board: Arc::clone(self), channel: channel.to_owned() })
     }
 
     /// Returns what is shown of every channel.
     pub(crate) fn shown(&self) -> BTreeMap<String, Shown> {
         let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        channels.iter().map(|(name, status)| (name.clone(), status.shown())).collect()
+        channels.iter().map(|(name, place)| (name.clone(), place.status.shown())).collect()
+    }
+}
+
+impl Drop for Posted {
+    fn drop(&mut self) {
+        let mut channels = self.board.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = channels.get_mut(&self.channel) {
+            place.wanted = place.wanted.saturating_sub(1);
+            if place.wanted == 0 {
+                channels.remove(&self.channel);
+            }
+        }
     }
 }

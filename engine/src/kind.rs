@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::ack::Answer;
 use crate::config::{Faults, Node};
@@ -210,8 +211,46 @@ pub struct Context {
     pub meter: Meter,
     /// What stages share: stores, clients, tables of routes.
     pub resources: Resources,
-    /// Becomes true when everything should finish what it holds and end.
+    /// Becomes true when the pipeline should finish what it holds and end.
     pub stop: watch::Receiver<bool>,
+    /// Cancelled when the time for finishing is over: what is held then is given back.
+    pub cut: CancellationToken,
+    /// What lives as long as the pipeline is wanted.
+    pub lasting: Lasting,
+}
+
+impl Context {
+    /// Makes the context of a stage that stands alone: it shares nothing, and nobody cuts it.
+    #[must_use]
+    pub fn new(name: &str, stop: watch::Receiver<bool>) -> Self {
+        let (meter, resources) = (Meter::default(), Resources::default());
+        Self {
+            name: name.into(),
+            meter,
+            resources,
+            stop,
+            cut: CancellationToken::new(),
+            lasting: Lasting::default(),
+        }
+    }
+}
+
+/// Things that live as long as a pipeline is wanted: also while it is being opened again, and no longer than until it is
+/// replaced, removed, or could not be opened at all.
+#[derive(Clone, Default)]
+pub struct Lasting(Arc<Mutex<Vec<Box<dyn Any + Send>>>>);
+
+impl Lasting {
+    /// Keeps `thing` until the pipeline is not wanted any more, then drops it.
+    pub fn keep(&self, thing: impl Any + Send) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(thing));
+    }
+}
+
+impl std::fmt::Debug for Lasting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lasting")
+    }
 }
 
 /// Things that stages of one process share, by type and name.

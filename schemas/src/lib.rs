@@ -7,6 +7,7 @@
 pub mod webhooks;
 
 pub mod receiver;
+pub mod reload;
 
 pub mod connector;
 

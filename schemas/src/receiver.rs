@@ -87,6 +87,34 @@ pub struct Receiver {
 }
 
 impl Receiver {
+    /// Returns the settings that are different from those in force and are read at start only.
+    #[must_use]
+    pub fn needs_restart(&self, in_force: &Self) -> Vec<&'static str> {
+        let different = [
+            ("listen", self.listen != in_force.listen),
+            ("admin_token", !same(self.admin_token.as_ref(), in_force.admin_token.as_ref())),
+            ("tls", self.tls != in_force.tls),
+            ("allow_query_token", self.allow_query_token != in_force.allow_query_token),
+            ("trusted_proxies", self.trusted_proxies != in_force.trusted_proxies),
+            ("drain_seconds", self.drain_seconds != in_force.drain_seconds),
+            ("max_body_bytes", self.max_body_bytes != in_force.max_body_bytes),
+            ("head_timeout_seconds", self.head_timeout_seconds != in_force.head_timeout_seconds),
+            ("body_timeout_seconds", self.body_timeout_seconds != in_force.body_timeout_seconds),
+            ("flow_log", self.flow_log != in_force.flow_log),
+        ];
+        different.into_iter().filter(|(_, different)| *different).map(|(key, _)| key).collect()
+    }
+
+    /// Complains when webhooks would be kept elsewhere than now: those that are kept already would stay where they are.
+    pub fn refuse_other_buffer(&self, in_force: &Self, faults: &mut Faults) {
+        if self.buffer != in_force.buffer {
+            let help =
+                "put it back, or start again with it; webhooks that are still in the old place stay there";
+            let at = Pointer::root().child("buffer").child("url");
+            faults.add(&at, "the buffer cannot change while the receiver runs", Some(help.to_owned()));
+        }
+    }
+
     /// Stands for a receiver whose own settings are at fault, so that its webhooks can be checked all the same.
     #[must_use]
     pub fn stand_in() -> Self {
@@ -117,6 +145,10 @@ impl Receiver {
             shown: Shown { limits: None, channel_token: Some(token) },
         }
     }
+}
+
+fn same(one: Option<&Secret>, other: Option<&Secret>) -> bool {
+    one.map(Secret::expose) == other.map(Secret::expose)
 }
 
 /// The settings that become part of stages, as they are written.

@@ -2,8 +2,7 @@
 
 use engine::config::{Faults, Node, Pointer};
 use engine::headers::Headers;
-use engine::kind::{Context, Gate, Kind, Resources};
-use engine::meter::Meter;
+use engine::kind::{Context, Gate, Kind};
 use engine::webhook::{Head, Id, Webhook};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -75,6 +74,6 @@ pub(crate) async fn agrees_with_the_recorded_decisions<G: Gate>() {
 /// What a stage gets from its surroundings.
 pub(crate) fn context() -> (Context, watch::Sender<bool>) {
     let (stopper, stop) = watch::channel(false);
-    let cx = Context { name: "stage".into(), meter: Meter::default(), resources: Resources::default(), stop };
+    let cx = Context::new("stage", stop);
     (cx, stopper)
 }

@@ -200,7 +200,7 @@ pub(crate) async fn answer(
         return watch(&channel, &name, &ask, &announced, line.as_ref()).await;
     }
     let Some(poller) = channel.pollers.find(&name, &channel) else { return too_many() };
-    let mut stop = shared.stop.clone();
+    let mut stop = channel.stop.clone();
     let taken = tokio::select! {
         taken = take(&poller, &ask, &announced, &channel) => taken,
         // What was taken meanwhile returns at once.

@@ -59,7 +59,7 @@ impl World {
     fn new() -> Self {
         let (feed, fed) = mpsc::channel(WINDOW.events);
         let recent = Arc::default();
-        let status = crate::status::Board::default().channel("c", Counter::default());
+        let (status, _posted) = Arc::new(crate::status::Board::default()).post("c", Counter::default());
         let ends = Ends { feed, recent, status, beyond_window: Counter::default() };
         let work = Work::new("c".into(), WINDOW, ends);
         let (at_destination, confirmed) = (Vec::new(), BTreeSet::new());

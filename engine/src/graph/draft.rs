@@ -19,6 +19,17 @@ pub struct Draft {
     pub from: Vec<From>,
 }
 
+impl Draft {
+    /// Tells whether `other` describes a stage that does the same, wherever in a document it stands.
+    #[must_use]
+    pub fn runs_like(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.module == other.module
+            && self.from == other.from
+            && self.settings.value() == other.settings.value()
+    }
+}
+
 /// One end of an edge: the port of a stage that webhooks come out of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct From {

@@ -1,4 +1,4 @@
-//! Runs pipelines and opens those again that ended early.
+//! Runs one pipeline, and opens it again when it ended early.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -7,16 +7,18 @@ use std::time::Duration;
 use futures::FutureExt;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::open::{Halt, OpenStage, Opened, Surroundings};
+use super::told;
 use crate::backoff::Backoff;
 use crate::config::Faults;
 use crate::graph::check::check;
 use crate::graph::draft::Draft;
-use crate::kind::OpenError;
-use crate::pipeline::open::{Opened, Surroundings};
+use crate::kind::{OpenError, Role};
 
 /// How long to wait before a pipeline that ended early is opened again.
 const REOPEN: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(30));
@@ -24,63 +26,56 @@ const REOPEN: Backoff = Backoff::doubling(Duration::from_millis(200), Duration::
 /// A pipeline that ran as long as this starts its backoff anew.
 const STABLE: Duration = Duration::from_secs(60);
 
-/// Every running pipeline of one process.
-#[derive(Debug)]
-pub struct Pipelines(JoinSet<()>);
-
-impl Pipelines {
-    /// Starts to run `pipelines`. Dropping the value ends them all at once; what they held is redelivered.
-    #[must_use]
-    pub fn run(pipelines: Vec<Opened>, surroundings: &Surroundings) -> Self {
-        let mut tasks = JoinSet::new();
-        for opened in pipelines {
-            tasks.spawn(supervise(opened, surroundings.clone()));
+/// Runs one pipeline until it is told to stop, opening it again when it ends early. It begins once `before` have ended:
+/// two pipelines never have the same buffer.
+pub(super) async fn supervise(opened: Opened, surroundings: Surroundings, before: Vec<CancellationToken>) {
+    let halt = opened.halt.clone();
+    let (mut everything, mut own) = (surroundings.stop.clone(), halt.stop.subscribe());
+    for ended in before {
+        tokio::select! {
+            biased;
+            () = told(&mut everything) => return,
+            () = told(&mut own) => return,
+            () = ended.cancelled() => {}
         }
-        Self(tasks)
     }
-
-    /// Waits until every pipeline has ended, which they do after `stop` became true. Cancelling loses nothing.
-    pub async fn ended(&mut self) {
-        while self.0.join_next().await.is_some() {}
-    }
-}
-
-/// Runs one pipeline until it is told to stop, opening it again when it ends early.
-async fn supervise(opened: Opened, surroundings: Surroundings) {
     let mut random = StdRng::from_os_rng();
     let mut tries = 0;
     let mut next = Some(opened);
-    let stop = surroundings.stop.clone();
+    let mut _lasting;
     while let Some(opened) = next.take() {
+        // What the one before kept drops when the same is kept anew.
+        _lasting = opened.lasting.clone();
         let (name, drafts) = (opened.name.clone(), opened.drafts.clone());
         let began = Instant::now();
-        let early = run(opened).await;
-        if *stop.borrow() {
+        let early = run(opened, &surroundings).await;
+        if *halt.stop.borrow() {
             return;
         }
         tries = if began.elapsed() > STABLE { 1 } else { tries + 1 };
         error!(pipeline = name, stage = %early.stage, error = early.why, "a stage ended early; its pipeline is opened again");
-        next = reopen(&name, &drafts, &surroundings, &mut tries, &mut random).await;
+        next = reopen(&name, &drafts, &halt, &surroundings, &mut tries, &mut random).await;
     }
 }
 
-/// Opens a pipeline again, for ever. None when everything is told to stop.
+/// Opens a pipeline again, for ever. None when it is told to stop.
 async fn reopen(
     name: &str,
     drafts: &[Draft],
+    halt: &Halt,
     surroundings: &Surroundings,
     tries: &mut u32,
     random: &mut StdRng,
 ) -> Option<Opened> {
-    let mut stop = surroundings.stop.clone();
+    let (mut everything, mut own) = (surroundings.stop.clone(), halt.stop.subscribe());
     loop {
         tokio::select! {
             biased;
-            // Whoever could say stop is gone, which means the same.
-            _ = stop.wait_for(|stop| *stop) => return None,
+            () = told(&mut everything) => return None,
+            () = told(&mut own) => return None,
             () = tokio::time::sleep(REOPEN.wait(*tries, random)) => {}
         }
-        match open_again(drafts, surroundings).await {
+        match open_again(drafts, halt, surroundings).await {
             Ok(opened) => {
                 info!(pipeline = name, "the pipeline is open again");
                 return Some(opened);
@@ -93,13 +88,13 @@ async fn reopen(
     }
 }
 
-async fn open_again(drafts: &[Draft], surroundings: &Surroundings) -> Result<Opened, OpenError> {
+async fn open_again(drafts: &[Draft], halt: &Halt, surroundings: &Surroundings) -> Result<Opened, OpenError> {
     let plans = check(drafts.to_vec(), &surroundings.kinds, &mut Faults::default());
     let plan = plans.and_then(|plans| plans.into_iter().next()).ok_or_else(|| OpenError {
         what: "the pipeline's configuration was sound and is not any more".to_owned(),
         help: None,
     })?;
-    Opened::new(plan, surroundings).await
+    Opened::with(plan, surroundings, halt.clone()).await
 }
 
 /// The stage that ended first, and why.
@@ -108,23 +103,30 @@ struct Early {
     why: String,
 }
 
-/// Runs every stage as a task. Told to stop, they end from the source on, and the last one is waited for; one that fails
-/// takes the others with it.
-async fn run(opened: Opened) -> Early {
-    let mut tasks = JoinSet::new();
-    let mut last = Early { stage: opened.name.as_str().into(), why: "it has no stages".to_owned() };
-    let mut failed = false;
-    for (name, stage, wiring) in opened.stages {
-        tasks.spawn(async move {
-            let why = match AssertUnwindSafe(stage.run(wiring)).catch_unwind().await {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("it panicked".to_owned()),
-            };
-            (name, why)
-        });
-    }
-    while let Some(ended) = tasks.join_next().await {
+/// Runs every stage as a task. Told to stop, they end from the source on, and the last one is waited for. When one fails,
+/// or the time for finishing is over, all others are cut off; a buffer gets back what they held and ends by itself, so
+/// that nothing of it is still being written when it is opened again.
+async fn run(opened: Opened, surroundings: &Surroundings) -> Early {
+    let Opened { name, stages, halt, cut, .. } = opened;
+    let mut last = Early { stage: name.into(), why: "it has no stages".to_owned() };
+    let (mut tasks, others) = spawn(stages);
+    let mut everything = surroundings.stop.clone();
+    let (mut failed, mut is_cut) = (false, false);
+    loop {
+        let ended = tokio::select! {
+            biased;
+            ended = tasks.join_next() => ended,
+            () = told(&mut everything), if !*halt.stop.borrow() => {
+                halt.stop.send_replace(true);
+                continue;
+            }
+            () = cut.cancelled(), if !is_cut => {
+                is_cut = true;
+                others.iter().for_each(AbortHandle::abort);
+                continue;
+            }
+        };
+        let Some(ended) = ended else { return last };
         if let Ok((stage, why)) = ended
             && !failed
         {
@@ -132,8 +134,28 @@ async fn run(opened: Opened) -> Early {
             last = Early { stage, why: why.unwrap_or_else(|| "its work ended".to_owned()) };
         }
         if failed {
-            tasks.abort_all();
+            cut.cancel();
         }
     }
-    last
+}
+
+type Tasks = JoinSet<(Arc<str>, Option<String>)>;
+
+/// Spawns a task per stage, and returns the handles of those that are no buffers too.
+fn spawn(stages: Vec<OpenStage>) -> (Tasks, Vec<AbortHandle>) {
+    let (mut tasks, mut others) = (JoinSet::new(), Vec::new());
+    for OpenStage { name, role, stage, wiring } in stages {
+        let task = tasks.spawn(async move {
+            let why = match AssertUnwindSafe(stage.run(wiring)).catch_unwind().await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("it panicked".to_owned()),
+            };
+            (name, why)
+        });
+        if role != Role::Buffer {
+            others.push(task);
+        }
+    }
+    (tasks, others)
 }

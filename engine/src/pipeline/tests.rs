@@ -15,10 +15,7 @@ use crate::config::{Faults, Node, Pointer};
 use crate::failure::Failure;
 use crate::graph::check::check;
 use crate::graph::draft::{Draft, From};
-use crate::kind::{
-    Build, Context, Destination, Kind, OpenError, Resources, Role, Sink, Stage, StageError, Wiring,
-};
-use crate::meter::Meter;
+use crate::kind::{Build, Context, Destination, Kind, OpenError, Role, Sink, Stage, StageError, Wiring};
 use crate::webhook::Webhook;
 
 /// What happened, shared over all stages of one test.
@@ -107,7 +104,7 @@ impl Sink for Nothing {
 fn surroundings() -> (watch::Sender<bool>, Surroundings) {
     let (stop, stopped) = watch::channel(false);
     let kinds: Arc<[Kind]> = Arc::new([Kind::stage::<Source>(), Kind::destination::<Nowhere>()]);
-    (stop, Surroundings { kinds, meter: Meter::default(), resources: Resources::default(), stop: stopped })
+    (stop, Surroundings::new(kinds, stopped))
 }
 
 async fn open(first: &str, surroundings: &Surroundings) -> Result<Opened, OpenError> {

@@ -34,12 +34,7 @@ impl Bench {
         let (out, input) = edge(64, Edge::new(&Meter::default(), "buffer"));
         let (supply, demand) = supply();
         let (stop, stopped) = watch::channel(false);
-        let cx = Context {
-            name: "buffer".into(),
-            meter: Meter::default(),
-            resources: engine::kind::Resources::default(),
-            stop: stopped,
-        };
+        let cx = Context::new("buffer", stopped);
         let buffer = Buffer { channel: "c".to_owned(), limits, store: Memory::default(), cx };
         let wiring = Wiring { input: Some(input), demand: Some(demand), ..Wiring::default() };
         Self { out: Some(out), supply, task: tokio::spawn(Box::new(buffer).run(wiring)), _stop: stop }

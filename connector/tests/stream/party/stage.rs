@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use engine::ack::Outcome;
 use engine::config::{Faults, Node, Pointer};
-use engine::kind::{Blueprint, Context, Resources, StageError, Wiring};
+use engine::kind::{Blueprint, Context, StageError, Wiring};
 use engine::meter::{Edge, Meter, Metric};
+use engine::pipeline::Surroundings;
 use engine::port::{self, In, Verified};
 use engine::webhook::Event;
 use serde_json::{Value, json};
@@ -53,23 +54,21 @@ impl Stage {
             panic!("refused: {faults:?}");
         };
         let (stop, stopped) = watch::channel(false);
-        let cx = Context {
-            name: "payments.subscribe".into(),
-            meter: Meter::default(),
-            resources: Resources::default(),
-            stop: stopped.clone(),
-        };
+        let cx = Context::new("payments.subscribe", stopped.clone());
         let stage = build.open(&cx).await.unwrap();
         let (out, destination) = port::edge(port::CAPACITY, Edge::new(&cx.meter, "payments.retry"));
         let task = tokio::spawn(stage.run(Wiring { out: Some(out), ..Wiring::default() }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let status = listener.local_addr().unwrap();
         // The status outlives the stage, so that its end is shown too.
-        let (forever, never) = watch::channel(false);
-        let serving = connector::serve_status(listener, cx.resources.clone(), cx.meter.clone(), never);
+        let ((forever, never), lasting) = (watch::channel(false), cx.lasting);
+        let resources = cx.resources.clone();
+        let surroundings =
+            Surroundings { meter: cx.meter.clone(), resources, ..Surroundings::new([].into(), never) };
+        let serving = connector::serve_status(listener, surroundings, None);
         tokio::spawn(async move {
             serving.await;
-            drop(forever);
+            drop((forever, lasting));
         });
         Self { meter: cx.meter, destination, stop, task, status }
     }
