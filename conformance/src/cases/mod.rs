@@ -6,6 +6,7 @@ mod disk;
 mod durability;
 mod fidelity;
 mod operation;
+mod reload;
 mod transport;
 
 use crate::case::Case;
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Case> {
         disk::CASES,
         fidelity::CASES,
         operation::CASES,
+        reload::CASES,
         transport::CASES,
         chain::CASES,
     ]

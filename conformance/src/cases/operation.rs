@@ -13,7 +13,6 @@ use crate::party::connector::header;
 use crate::party::destination::{Destination, Manners};
 use crate::party::receiver::Setup;
 use crate::party::sender::{self, DELIVERY, Load};
-use crate::party::wait::until;
 use crate::stand::Stand;
 
 /// How long a webhook may take to a connector that waits for it.
@@ -79,11 +78,11 @@ async fn shutdown(stand: Stand) -> Result<(), Failed> {
     let config = to_http(&receiver, &destination.url());
     let mut connector = stand.connector(&config)?;
     let load = Load::start(receiver.address(), 4, 200);
-    arrived(&destination, 50).await?;
+    destination.reached(50).await?;
     connector.terminate().await?;
     ensure(connector.ended(STOPPED).await?.success(), || "the connector ends with exit code 0".to_owned())?;
     let mut connector = stand.connector(&config)?;
-    arrived(&destination, destination.calls().len() + 50).await?;
+    destination.reached(destination.count() + 50).await?;
     receiver.process().terminate().await?;
     let status = receiver.process().ended(STOPPED).await?;
     ensure(status.success(), || format!("the receiver ends with exit code 0, found {status}"))?;
@@ -127,12 +126,4 @@ async fn held_at_the_end(stand: Stand) -> Result<(), Failed> {
     receiver.restart().await?;
     let again = receiver.link(1).await?.next(SOON).await?;
     ensure_eq("the webhook that was held", &again.webhook.id().to_string(), &id)
-}
-
-async fn arrived(destination: &Destination, count: usize) -> Result<(), Failed> {
-    until("webhooks arrive", Duration::from_secs(20), || {
-        let enough = destination.calls().len() >= count;
-        async move { Ok(enough.then_some(())) }
-    })
-    .await
 }

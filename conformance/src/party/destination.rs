@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::case::Failed;
+use crate::party::wait::until;
 
 /// What a destination was sent.
 #[derive(Clone, Debug)]
@@ -127,6 +128,18 @@ impl Destination {
     pub fn calls_from(&self, count: usize) -> Vec<Call> {
         let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.get(count..).unwrap_or_default().to_vec()
+    }
+
+    /// Waits until `count` calls came.
+    ///
+    /// # Errors
+    /// Too few come in time.
+    pub async fn reached(&self, count: usize) -> Result<(), Failed> {
+        until("webhooks arrive", Duration::from_secs(20), || {
+            let enough = self.count() >= count;
+            async move { Ok(enough.then_some(())) }
+        })
+        .await
     }
 
     /// Returns how often it was called.

@@ -80,9 +80,17 @@ impl Process {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }
+        self.signal("TERM").await
+    }
+
+    /// Sends the signal of this name: `TERM`, `HUP`, `STOP`, `CONT`.
+    ///
+    /// # Errors
+    /// It has ended, or the signal cannot be sent.
+    pub async fn signal(&self, name: &str) -> Result<(), Failed> {
         let id = self.id().ok_or_else(|| Failed("the process has ended already".to_owned()))?;
-        let sent = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await?;
-        if sent.success() { Ok(()) } else { Err(Failed(format!("SIGTERM could not be sent to {id}"))) }
+        let sent = Command::new("kill").args(["-s", name, &id.to_string()]).status().await?;
+        if sent.success() { Ok(()) } else { Err(Failed(format!("SIG{name} could not be sent to {id}"))) }
     }
 
     /// Waits until it ends by itself.

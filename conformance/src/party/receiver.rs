@@ -62,7 +62,9 @@ impl Setup {
         Self { limits, ..Self::default() }
     }
 
-    fn webhooks(&self) -> Value {
+    /// Returns its webhooks.json.
+    #[must_use]
+    pub fn webhooks(&self) -> Value {
         let mut config = self.limits.as_object().cloned().unwrap_or_default();
         config.insert("channel".to_owned(), json!(CHANNEL));
         config.insert("channel_token".to_owned(), json!(TOKEN));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ pub async fn accepted(address: SocketAddr, delivery: &str, body: impl Into<Bytes
 #[derive(Debug)]
 pub struct Load {
     accepted: Arc<Mutex<BTreeSet<String>>>,
+    refused: Arc<AtomicUsize>,
     stop: CancellationToken,
     senders: JoinSet<()>,
 }
@@ -75,18 +77,25 @@ impl Load {
     /// new name, so that what was answered is told apart from what was not.
     #[must_use]
     pub fn start(address: SocketAddr, senders: usize, size: usize) -> Self {
-        let (accepted, stop) = (Arc::default(), CancellationToken::new());
-        let mut tasks = JoinSet::new();
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        let (accepted, refused) = (Arc::default(), Arc::default());
         for sender in 0..senders {
-            tasks.spawn(send_on(address, sender, size, Arc::clone(&accepted), stop.clone()));
+            let told = (Arc::clone(&accepted), Arc::clone(&refused));
+            tasks.spawn(send_on(address, sender, size, told, stop.clone()));
         }
-        Self { accepted, stop, senders: tasks }
+        Self { accepted, refused, stop, senders: tasks }
     }
 
     /// Returns how many were answered 2xx so far.
     #[must_use]
     pub fn count(&self) -> usize {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Returns how many were answered otherwise so far, or not at all.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Ends the load, after the requests under way, and returns the names of all that was answered 2xx.
@@ -101,7 +110,7 @@ async fn send_on(
     address: SocketAddr,
     sender: usize,
     size: usize,
-    accepted: Arc<Mutex<BTreeSet<String>>>,
+    (accepted, refused): (Arc<Mutex<BTreeSet<String>>>, Arc<AtomicUsize>),
     stop: CancellationToken,
 ) {
     let (mut client, mut nth) = (None::<Client>, 0_u64);
@@ -111,6 +120,7 @@ async fn send_on(
         if post_one(address, &mut client, &name, size).await.is_ok_and(|answer| answer.status.is_success()) {
             accepted.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
         } else {
+            refused.fetch_add(1, Ordering::Relaxed);
             client = None;
             tokio::time::sleep(AGAIN).await;
         }

@@ -1,6 +1,7 @@
 //! The `subscribe` source against a scripted receiver on a real socket.
 #![cfg(test)]
 
+mod admin;
 mod connecting;
 mod fallback;
 mod logs;

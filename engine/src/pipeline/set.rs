@@ -141,3 +141,205 @@ fn named(unchanged: usize, ended: &[&str], begun: &[&str]) -> Changes {
         needs_restart: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use futures::future::BoxFuture;
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+    use serde_json::json;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::config::{Faults, Node, Pointer};
+    use crate::failure::Failure;
+    use crate::graph::check::check;
+    use crate::graph::draft::From;
+    use crate::kind::{Build, Context, Destination, Kind, Role, Sink, Stage, StageError, Wiring};
+    use crate::webhook::Webhook;
+
+    const GRACE: Duration = Duration::from_secs(3);
+
+    /// What the sources did, in its order.
+    type Diary = Mutex<Vec<String>>;
+
+    /// A source that ends when told, unless its settings say otherwise.
+    #[derive(Clone, Deserialize, JsonSchema)]
+    struct Source {
+        is: String,
+        #[serde(default)]
+        hangs: bool,
+        #[serde(default)]
+        cannot_open: bool,
+    }
+
+    /// Writes its end into the diary, however it came.
+    struct Running(String, Arc<Diary>);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            note(&self.1, &format!("{} ended", self.0));
+        }
+    }
+
+    fn note(diary: &Diary, what: &str) {
+        diary.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_owned());
+    }
+
+    fn diary(resources: &crate::kind::Resources) -> Arc<Diary> {
+        resources.get_or_make("", || Ok::<_, OpenError>(Diary::default())).unwrap_or_default()
+    }
+
+    impl Build for Source {
+        const NAME: &'static str = "source";
+        const ROLE: Role = Role::Subscribe;
+
+        async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
+            if self.cannot_open {
+                return Err(OpenError { what: "it is planted".to_owned(), help: None });
+            }
+            cx.lasting.keep(Running(format!("what {} kept", self.is), diary(&cx.resources)));
+            Ok(Box::new(OpenSource { source: self, diary: diary(&cx.resources), stop: cx.stop.clone() }))
+        }
+    }
+
+    struct OpenSource {
+        source: Source,
+        diary: Arc<Diary>,
+        stop: watch::Receiver<bool>,
+    }
+
+    impl Stage for OpenSource {
+        fn run(mut self: Box<Self>, wiring: Wiring) -> BoxFuture<'static, Result<(), StageError>> {
+            Box::pin(async move {
+                note(&self.diary, &format!("{} began", self.source.is));
+                let _running = Running(self.source.is.clone(), self.diary);
+                drop(self.stop.wait_for(|stop| *stop).await);
+                if self.source.hangs {
+                    std::future::pending::<()>().await;
+                }
+                drop(wiring);
+                Ok(())
+            })
+        }
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    struct Nowhere {}
+
+    struct Nothing;
+
+    impl Destination for Nowhere {
+        const NAME: &'static str = "nowhere";
+        type Sink = Nothing;
+
+        async fn open(self, _cx: &Context) -> Result<Nothing, OpenError> {
+            Ok(Nothing)
+        }
+    }
+
+    impl Sink for Nothing {
+        async fn deliver(&self, _webhooks: &[Webhook]) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    /// A process whose pipelines have the names and the settings given.
+    struct Process {
+        pipelines: Pipelines,
+        surroundings: Surroundings,
+        _stop: watch::Sender<bool>,
+    }
+
+    type Settings = serde_json::Value;
+
+    impl Process {
+        async fn start(pipelines: &[(&str, Settings)]) -> Self {
+            let (stop, stopped) = watch::channel(false);
+            let kinds = [Kind::stage::<Source>(), Kind::destination::<Nowhere>()];
+            let surroundings = Surroundings::new(kinds.into(), stopped);
+            let opened = Opened::all(plans(pipelines, &surroundings), &surroundings).await.unwrap();
+            let pipelines = Pipelines::run(opened, &surroundings);
+            Self { pipelines, surroundings, _stop: stop }
+        }
+
+        async fn replace(&mut self, pipelines: &[(&str, Settings)]) -> Result<Changes, OpenError> {
+            let plans = plans(pipelines, &self.surroundings);
+            self.pipelines.replace(plans, GRACE).await
+        }
+
+        /// Waits a moment of paused time, so that everything that can go on has, and returns the diary.
+        async fn after(&self, wait: Duration) -> Vec<String> {
+            tokio::time::sleep(wait).await;
+            std::mem::take(&mut *diary(&self.surroundings.resources).lock().unwrap())
+        }
+    }
+
+    fn plans(pipelines: &[(&str, Settings)], surroundings: &Surroundings) -> Vec<Plan> {
+        let draft = |name: String, module: &str, settings: &Settings, from| Draft {
+            name,
+            module: module.to_owned(),
+            settings: Node::new(settings.clone(), Pointer::root()),
+            at: Pointer::root(),
+            from,
+        };
+        let drafts = pipelines.iter().flat_map(|(name, settings)| {
+            let source = format!("{name}.source");
+            let from = vec![From::out(source.clone())];
+            [
+                draft(source, "source", settings, vec![]),
+                draft((*name).to_owned(), "nowhere", &json!({}), from),
+            ]
+        });
+        check(drafts.collect(), &surroundings.kinds, &mut Faults::default()).expect("the graph is sound")
+    }
+
+    const SHORT: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn equal_pipelines_run_on_and_new_ones_begin_when_those_before_have_ended() {
+        let mut process = Process::start(&[
+            ("a", json!({"is": "a"})),
+            ("b", json!({"is": "b"})),
+            ("c", json!({"is": "c"})),
+        ])
+        .await;
+        assert_eq!(process.after(SHORT).await, ["a began", "b began", "c began"]);
+        let wanted = [("a", json!({"is": "a"})), ("b", json!({"is": "b2"})), ("d", json!({"is": "d"}))];
+        let changes = process.pipelines.would_change(plans(&wanted, &process.surroundings));
+        assert_eq!(process.replace(&wanted).await.unwrap(), changes);
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let Changes { added, changed, removed, unchanged, needs_restart } = changes;
+        assert_eq!((added, changed, removed), (names(&["d"]), names(&["b"]), names(&["c"])));
+        assert_eq!((unchanged, needs_restart.len()), (1, 0));
+        let mut seen = process.after(SHORT).await;
+        let began = seen.split_off(4);
+        seen.sort();
+        assert_eq!(seen, ["b ended", "c ended", "what b kept ended", "what c kept ended"]);
+        assert_eq!(began, ["b2 began", "d began"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pipeline_that_cannot_be_opened_changes_nothing() {
+        let mut process = Process::start(&[("a", json!({"is": "a"}))]).await;
+        process.after(SHORT).await;
+        let wanted = [("b", json!({"is": "b"})), ("c", json!({"is": "c", "cannot_open": true}))];
+        let error = process.replace(&wanted).await.expect_err("c cannot be opened");
+        assert_eq!(error.to_string(), "c.source: it is planted");
+        assert_eq!(process.after(GRACE * 2).await, ["what b kept ended"]);
+        assert_eq!(process.replace(&[("a", json!({"is": "a"}))]).await.unwrap().unchanged, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pipeline_that_does_not_end_is_cut_off_after_its_grace_and_not_before() {
+        let mut process = Process::start(&[("a", json!({"is": "a", "hangs": true}))]).await;
+        process.after(SHORT).await;
+        process.replace(&[("a", json!({"is": "a2"}))]).await.unwrap();
+        // It is replaced again before it began.
+        process.replace(&[("a", json!({"is": "a3"}))]).await.unwrap();
+        assert_eq!(process.after(GRACE - 2 * SHORT).await, ["what a2 kept ended"]);
+        assert_eq!(process.after(3 * SHORT).await, ["a ended", "what a kept ended", "a3 began"]);
+    }
+}

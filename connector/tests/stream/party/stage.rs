@@ -108,13 +108,7 @@ impl Stage {
 
     /// Asks over HTTP; returns the status and the body.
     pub(crate) async fn ask(&self, path: &str) -> (u16, Value) {
-        let mut stream = TcpStream::connect(self.status).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        soon("the status", stream.read_to_string(&mut answer)).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
+        request(self.status, &format!("GET {path} HTTP/1.1\r\n")).await
     }
 
     /// Waits until the channel's status fits.
@@ -129,4 +123,15 @@ impl Stage {
         }
         panic!("the status stays {last}");
     }
+}
+
+/// Asks over HTTP with this beginning of a request; returns the status and the body.
+pub(crate) async fn request(address: SocketAddr, head: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{head}host: a\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    soon("the status", stream.read_to_string(&mut answer)).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
 }

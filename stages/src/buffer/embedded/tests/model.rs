@@ -123,8 +123,8 @@ impl Model {
         let stats = channel.stats();
         let of = |stats: &Stats| (stats.accepted, stats.delivered, stats.purged, stats.last_sequence);
         assert_eq!(of(&stats), of(&self.stats));
-        // Only a crash tears one, and only one that was refused.
-        assert_eq!(stats.quarantined, self.stats.quarantined);
+        // Only a crash tears one, and only one that was refused; it may be found again at the next start.
+        assert!(stats.quarantined <= self.stats.quarantined, "{stats:?}");
     }
 
     /// After a crash during `unsure` each webhook is as before or as after some of those changes. What is there becomes
@@ -230,9 +230,9 @@ async fn reopened(disk: &Sim, store: Embedded, seed: u64) -> Embedded {
     open(disk)
 }
 
-/// A refused webhook of which a crash left a torn part stays quarantined when the store is opened again.
+/// A refused webhook of which a crash left a torn part may be found again when the store is opened again.
 #[tokio::test]
-async fn what_a_crash_tore_stays_quarantined() {
+async fn what_a_crash_tore_is_found_again() {
     let sizes = [&[144, 295][..], &[50, 396], &[0, 261], &[130, 342], &[127, 108], &[289, 231, 41, 156]];
     let mut ops: Vec<Op> = sizes.iter().map(|sizes| Op::Append(sizes.to_vec())).collect();
     ops.push(Op::Commit(vec![(0, Pick::Remove), (0, Pick::Remove)]));
