@@ -421,3 +421,40 @@ fn read_proxies(texts: &[String], at: &Pointer, faults: &mut Faults) -> Vec<IpNe
     }
     networks
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(file: &Value) -> Receiver {
+        let (root, mut faults) = (Node::new(file.clone(), Pointer::root()), Faults::default());
+        let nothing = |_: &str| None;
+        let read = read(Some(&root), Path::new(""), &nothing, &Flags::new(), &mut faults);
+        read.unwrap_or_else(|| panic!("{faults:?}"))
+    }
+
+    #[test]
+    fn what_is_read_at_start_only_is_named_when_it_is_different() {
+        let before = read_text(&json!({}));
+        let now = json!({
+            "listen": "127.0.0.1:9", "admin_token": "a", "allow_query_token": true, "trusted_proxies": ["10.0.0.0/8"],
+            "drain_seconds": 1, "max_body_bytes": 1, "head_timeout_seconds": 1, "body_timeout_seconds": 1,
+            "flow_log": {"sample": 2}, "tls": {"cert": "c", "key": "k"}, "channel_token": "t", "limits": {"max_in_flight": 1},
+        });
+        let mut named = read_text(&now).needs_restart(&before);
+        named.sort_unstable();
+        let all = ["admin_token", "allow_query_token", "body_timeout_seconds", "drain_seconds", "flow_log"];
+        let more = ["head_timeout_seconds", "listen", "max_body_bytes", "tls", "trusted_proxies"];
+        assert_eq!(named, [all, more].concat());
+        assert!(before.needs_restart(&before).is_empty());
+    }
+
+    #[test]
+    fn another_buffer_is_refused() {
+        let (before, mut faults) = (read_text(&json!({})), Faults::default());
+        before.refuse_other_buffer(&before, &mut faults);
+        assert!(faults.is_empty());
+        read_text(&json!({"buffer": {"url": "memory:"}})).refuse_other_buffer(&before, &mut faults);
+        assert!(faults.render("receiver.json", "{}").contains("/buffer/url"), "{faults:?}");
+    }
+}
