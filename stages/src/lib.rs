@@ -11,6 +11,11 @@ mod gate;
 
 mod buffer;
 
+/// What operators do with the folder of an embedded buffer.
+pub mod store {
+    pub use crate::buffer::embedded::operate::{Finding, Report, Standing, export, repair, verify};
+}
+
 mod flow;
 
 mod sink;

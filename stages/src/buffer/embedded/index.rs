@@ -217,14 +217,13 @@ impl Index {
         self.parked.range(after.saturating_add(1)..).map(|(sequence, one)| (*sequence, one))
     }
 
-    /// Returns every webhook whose entry lies in `segment`, by looking at all there are.
-    pub(super) fn lying_in(&self, segment: u32) -> impl Iterator<Item = (u64, Slot)> {
+    /// Returns every webhook, in no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, Slot)> {
         let recent = (self.base..).zip(self.recent.from(0)).filter(|(_, slot)| slot.len > 0);
         let early = self.early.iter().map(|(sequence, slot)| (*sequence, *slot));
         let deferred = self.deferred.iter().map(|(sequence, one)| (*sequence, one.slot));
         let parked = self.parked.iter().map(|(sequence, (slot, _))| (*sequence, *slot));
-        let all = recent.chain(early).chain(deferred).chain(parked);
-        all.filter(move |(_, slot)| slot.segment() == segment)
+        recent.chain(early).chain(deferred).chain(parked)
     }
 
     fn queued_slot(&self, sequence: u64) -> Option<Slot> {

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::disk::Disk;
 use super::entry::{Header, Salt};
 use super::item::Item;
-use super::quarantine::Damage;
+use super::quarantine::{DAMAGED, Damage, Finding};
 use super::scan::{Found, Scan};
 use super::sidecar::{self, Sidecar};
 use super::state::{Segment, State};
@@ -20,12 +20,23 @@ use super::state::{Segment, State};
 /// How far into a segment its opening entries are searched.
 const HEAD: u64 = 4_096;
 
+/// What is said of a torn end.
+pub(super) const TORN: &str = "the log ends in the middle of a write, which was never answered";
+
+/// What is said of webhooks that are missing.
+const PURGED: &str = "unreadable webhooks count as purged";
+
+/// What is said of webhooks that are there and should not be.
+const AGAIN: &str = "webhooks whose end cannot be read are queued again";
+
 /// What was found on the disk.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
     pub(super) state: State,
     /// The newest segment and up to where it counts.
     pub(super) newest: Option<(u32, u64)>,
+    /// What is wrong with the log, and was not reported before.
+    pub(super) findings: Vec<Finding>,
 }
 
 /// A segment's file.
@@ -72,23 +83,22 @@ pub(super) fn recover(disk: &dyn Disk) -> io::Result<Recovered> {
         if let Some((number, _)) = said
             && number != file.number
         {
-            warn!(segment = number, "a segment of the log is missing; what it held is lost");
+            let what = "a segment of the log is missing; what it held is lost";
+            warn!(segment = number, "{what}");
+            recovered.findings.push(Finding::of_segment(what, &format!("{number:08x}")));
         }
         let end = said.filter(|(number, _)| *number == file.number).map(|(_, len)| len);
         let limit = end.unwrap_or(file.len).min(file.len);
         if end.is_some_and(|end| end > file.len) {
-            warn!(
-                segment = file.name,
-                bytes = file.len,
-                expected = end,
-                "a segment of the log was cut short"
-            );
+            let what = "a segment of the log was cut short";
+            warn!(segment = file.name, bytes = file.len, expected = end, "{what}");
+            recovered.findings.push(Finding::of_segment(what, &file.name));
         }
-        let len = segment(disk, file, limit, end.is_none(), &mut recovered.state, &mut damages)?;
+        let len = segment(disk, file, (limit, end.is_none()), &mut recovered, &mut damages)?;
         recovered.newest = Some((file.number, len));
     }
-    report(disk, &mut recovered.state, &damages);
-    reconcile(&mut recovered.state);
+    report(disk, &mut recovered, &damages);
+    reconcile(&mut recovered);
     Ok(recovered)
 }
 
@@ -137,9 +147,8 @@ fn opening(
 fn segment<'a>(
     disk: &dyn Disk,
     file: &'a File,
-    limit: u64,
-    is_open_ended: bool,
-    state: &mut State,
+    (limit, is_open_ended): (u64, bool),
+    Recovered { state, findings, .. }: &mut Recovered,
     damages: &mut Vec<Damage<'a>>,
 ) -> io::Result<u64> {
     let empty = Segment { salt: file.salt, len: limit, held: 0, held_bytes: 0 };
@@ -167,7 +176,7 @@ fn segment<'a>(
     if is_open_ended && let Some((offset, ..)) = last.first() {
         len = *offset;
         let tail = Damage { segment: &file.name, offset: len, len: limit - len, webhook: None };
-        tail.quarantine(disk, "", "the log ends in the middle of a write, which was never answered");
+        findings.extend(tail.quarantine(disk, "", TORN));
     } else {
         last.drain(..).for_each(|one| damages.push(damaged(file, one, state)));
     }
@@ -192,24 +201,25 @@ fn damaged<'a>(
 }
 
 /// Sets aside what was found damaged, except webhooks that had gone before.
-fn report(disk: &dyn Disk, state: &mut State, damages: &[Damage<'_>]) {
+fn report(disk: &dyn Disk, Recovered { state, findings, .. }: &mut Recovered, damages: &[Damage<'_>]) {
     for damage in damages {
         let Some((number, sequence)) = damage.webhook else {
-            damage.quarantine(disk, "", "a damaged entry of the log was set aside");
+            findings.extend(damage.quarantine(disk, "", "a damaged entry of the log was set aside"));
             continue;
         };
         let Some(channel) = state.channels.get_mut(number as usize) else { continue };
         if channel.damaged.remove(&sequence)
-            && damage.quarantine(disk, &channel.name, "a damaged webhook was set aside and counts as purged")
+            && let Some(finding) = damage.quarantine(disk, &channel.name, DAMAGED)
         {
             channel.quarantined += 1;
+            findings.push(finding);
         }
     }
 }
 
 /// Makes the counters fit what is there. They always do, unless something was damaged: a webhook that cannot be read
 /// counts as purged, and one whose removal cannot be read is back in the queue and not delivered any more.
-fn reconcile(state: &mut State) {
+fn reconcile(Recovered { state, findings, .. }: &mut Recovered) {
     for number in 0..u32::try_from(state.channels.len()).unwrap_or(u32::MAX) {
         let parked = state.channels[number as usize].index.parked_by_cause();
         let counters = &mut state.channels[number as usize].counters;
@@ -222,16 +232,14 @@ fn reconcile(state: &mut State) {
         if missing > 0 {
             channel.counters.purged += count;
             channel.quarantined = channel.quarantined.max(count);
-            warn!(channel = channel.name, webhooks = count, "unreadable webhooks count as purged");
+            warn!(channel = channel.name, webhooks = count, "{PURGED}");
+            findings.push(Finding::of_channel(PURGED, &channel.name, count));
         } else if missing < 0 {
             let back = count.min(channel.counters.delivered);
             channel.counters.delivered -= back;
             channel.counters.accepted += count - back;
-            info!(
-                channel = channel.name,
-                webhooks = count,
-                "webhooks whose end cannot be read are queued again"
-            );
+            info!(channel = channel.name, webhooks = count, "{AGAIN}");
+            findings.push(Finding::of_channel(AGAIN, &channel.name, count));
         }
     }
 }

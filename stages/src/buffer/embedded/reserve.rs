@@ -3,6 +3,7 @@
 //! Removing a webhook takes room too, and gives none back before everything in the oldest segment is removed. So there is
 //! the more of it the larger the segments are, and appends wait until it is set aside again.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info};
@@ -20,6 +21,17 @@ const LEAST: u64 = if cfg!(test) { 64 << 10 } else { 1 << 20 };
 
 /// How long to wait before room is set aside again.
 const AGAIN: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_secs(1) };
+
+/// Gives up the room set aside in a folder that nothing has open.
+///
+/// # Errors
+/// The disk refuses.
+pub(super) fn remove(disk: &dyn Disk) -> io::Result<()> {
+    match disk.remove(NAME) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
 
 /// A file that is given up when the disk is full.
 pub(super) struct Reserve {

@@ -10,6 +10,9 @@ use super::entry::Kind;
 use super::index::Slot;
 use super::item::{Counters, Item, VERSION, What};
 
+/// How the name of a sidecar ends.
+pub(super) const EXTENSION: &str = ".idx";
+
 const MAGIC: &[u8; 4] = b"WCIX";
 const HEAD: usize = 4 + 2 + 8;
 
@@ -81,7 +84,7 @@ impl Sidecar {
 
 /// Returns the name of a segment's sidecar.
 pub(super) fn name_for(segment: &str) -> String {
-    format!("{}.idx", segment.trim_end_matches(".log"))
+    format!("{}{EXTENSION}", segment.trim_end_matches(".log"))
 }
 
 /// Reads the sidecar of segment `number`; none when it is missing, unsound, or does not cover exactly `covers` bytes.

@@ -17,7 +17,7 @@ use super::fetch;
 use super::index::Slot;
 use super::item::Item;
 use super::log::{Log, Shared};
-use super::quarantine::Damage;
+use super::quarantine::{DAMAGED, Damage};
 use super::recover::file_name;
 use super::scan::{Found, Scan};
 use super::sidecar;
@@ -99,6 +99,32 @@ impl Space {
         }
     }
 
+    /// Copies everything forward that older segments hold, and deletes them.
+    ///
+    /// # Errors
+    /// The disk refuses: it needs room for one more copy of a segment's webhooks. What was copied is.
+    pub(super) fn rewrite(&mut self, log: &mut Log) -> io::Result<()> {
+        log.seal();
+        // A segment that begins with every channel's counters.
+        log.commit(0, |_| ())?;
+        let first = log.current();
+        loop {
+            self.delete_empty(log);
+            let oldest = self.shared.state().segments.first_key_value().map(|(n, s)| (*n, *s));
+            let Some((number, segment)) = oldest.filter(|(number, _)| *number < first) else { return Ok(()) };
+            if segment.held == 0 {
+                return Err(io::Error::other(format!(
+                    "{} cannot be deleted",
+                    file_name(number, segment.salt)
+                )));
+            }
+            self.moving = self.known_in(number);
+            while self.is_busy() {
+                self.copy_step(log)?;
+            }
+        }
+    }
+
     fn delete_empty(&self, log: &Log) {
         loop {
             let oldest = self.shared.state().segments.first_key_value().map(|(n, s)| (*n, *s));
@@ -165,7 +191,8 @@ impl Space {
     fn known_in(&self, segment: u32) -> VecDeque<(u32, u64, Slot)> {
         let state = self.shared.state();
         let each = (0..).zip(&state.channels).flat_map(|(channel, one)| {
-            one.index.lying_in(segment).map(move |(sequence, slot)| (channel, sequence, slot))
+            let lying = one.index.all().filter(move |(_, slot)| slot.segment() == segment);
+            lying.map(move |(sequence, slot)| (channel, sequence, slot))
         });
         let mut all: Vec<_> = each.collect();
         all.sort_by_key(|(_, _, slot)| slot.offset());
@@ -226,7 +253,7 @@ pub(super) fn note_damaged(shared: &Shared, channel: u32, sequence: u64, slot: S
     let segment = segment.unwrap_or_else(|| format!("{:08x}", slot.segment()));
     let (offset, len) = (slot.offset(), u64::from(slot.len));
     let damage = Damage { segment: &segment, offset, len, webhook: Some((channel, sequence)) };
-    damage.quarantine(&*shared.disk, &name, "a damaged webhook was set aside and counts as purged");
+    damage.quarantine(&*shared.disk, &name, DAMAGED);
     if let Some(one) = shared.state_mut().channels.get_mut(channel as usize) {
         one.quarantined += 1;
     }

@@ -3,6 +3,7 @@
 mod damage;
 mod folder;
 mod model;
+mod operate;
 mod room;
 mod sim;
 
