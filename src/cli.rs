@@ -35,8 +35,63 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Prints the JSON Schema of a kind of file, for editors.
     Schema(Schema),
+    /// Looks into the buffer of a receiver that does not run, takes webhooks out of it, and mends it.
+    Buffer(Buffer),
     /// Shows on this machine that nothing is lost: kills both ends under load and counts.
     Demo(Demo),
+}
+
+/// The arguments of `buffer`.
+#[derive(Debug, Args)]
+pub(crate) struct Buffer {
+    #[command(subcommand)]
+    pub(crate) what: BufferCommand,
+}
+
+/// What is done with a buffer.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BufferCommand {
+    /// Reads everything, changes nothing, and tells what is wrong. Exit code 1 when something is.
+    Verify {
+        /// The buffer: embedded:FOLDER.
+        #[arg(value_name = "URL")]
+        url: String,
+        /// How it is told.
+        #[arg(long, value_enum, default_value_t)]
+        format: Shown,
+    },
+    /// Writes every webhook that is there as a line of JSON, and changes nothing. Exit code 1 when something is wrong, after
+    /// everything that can be read was written.
+    Export {
+        /// The buffer: embedded:FOLDER.
+        #[arg(value_name = "URL")]
+        url: String,
+        /// Only the webhooks of these channels.
+        #[arg(long, value_name = "NAME")]
+        channel: Vec<String>,
+        /// A new file to write to. Default: standard output.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Sets aside what is damaged, into the folder `quarantine`, and writes everything else anew. Tells what was wrong.
+    Repair {
+        /// The buffer: embedded:FOLDER.
+        #[arg(value_name = "URL")]
+        url: String,
+        /// How it is told.
+        #[arg(long, value_enum, default_value_t)]
+        format: Shown,
+    },
+}
+
+/// How a report is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shown {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
 }
 
 /// The arguments of `check`.

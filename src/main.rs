@@ -1,5 +1,6 @@
 //! The command line of Webhook Connect: the connector by default, everything else by name.
 
+mod buffer;
 mod check;
 mod cli;
 mod config;
@@ -39,6 +40,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Check(options)) => return check::run(options),
         Some(Command::Plan(options)) => return plan::run(options),
         Some(Command::Schema(options)) => return schema::run(options),
+        Some(Command::Buffer(options)) => return buffer::run(options),
         Some(Command::Receiver(_) | Command::Demo(_)) | None => {}
     }
     // Some client libraries bring no provider and panic without a default one.
@@ -53,7 +55,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         match cli.command {
             Some(Command::Receiver(options)) => receiver::run(*options, cli.log_format).await,
             Some(Command::Demo(options)) => demo::run(options).await,
-            Some(Command::Check(_) | Command::Plan(_) | Command::Schema(_)) => Ok(()),
+            Some(Command::Check(_) | Command::Plan(_) | Command::Schema(_) | Command::Buffer(_)) => Ok(()),
             None => connector::run(cli.connector, cli.log_format).await,
         }
     })

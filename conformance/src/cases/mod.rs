@@ -2,6 +2,7 @@
 
 mod ack;
 mod chain;
+mod damage;
 mod disk;
 mod durability;
 mod fidelity;
@@ -18,6 +19,7 @@ pub fn all() -> Vec<Case> {
         ack::CASES,
         durability::CASES,
         disk::CASES,
+        damage::CASES,
         fidelity::CASES,
         operation::CASES,
         reload::CASES,

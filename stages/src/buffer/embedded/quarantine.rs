@@ -11,6 +11,9 @@ use super::scan::{parts, webhook_of};
 /// Copied at most from one place.
 const MOST: u64 = 64 << 20;
 
+/// What is said of webhooks that are missing.
+pub(super) const PURGED: &str = "unreadable webhooks count as purged";
+
 /// What is said of a webhook that cannot be read.
 pub(super) const DAMAGED: &str = "a damaged webhook was set aside and counts as purged";
 
@@ -36,6 +39,13 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Returns how many webhooks it says are lost: those that were accepted, did not go, and cannot be read. One that was
+    /// found damaged itself is counted with its channel.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        if self.what == PURGED { self.webhooks } else { 0 }
+    }
+
     /// Makes a finding about a segment as a whole.
     pub(super) fn of_segment(what: &'static str, segment: &str) -> Self {
         let (segment, channel) = (segment.to_owned(), String::new());

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::disk::Disk;
 use super::entry::{Header, Salt};
 use super::item::Item;
-use super::quarantine::{DAMAGED, Damage, Finding};
+use super::quarantine::{DAMAGED, Damage, Finding, PURGED};
 use super::scan::{Found, Scan};
 use super::sidecar::{self, Sidecar};
 use super::state::{Segment, State};
@@ -21,10 +21,7 @@ use super::state::{Segment, State};
 const HEAD: u64 = 4_096;
 
 /// What is said of a torn end.
-pub(super) const TORN: &str = "the log ends in the middle of a write, which was never answered";
-
-/// What is said of webhooks that are missing.
-const PURGED: &str = "unreadable webhooks count as purged";
+const TORN: &str = "the log ends in the middle of a write, which was never answered";
 
 /// What is said of webhooks that are there and should not be.
 const AGAIN: &str = "webhooks whose end cannot be read are queued again";
