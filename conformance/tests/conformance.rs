@@ -55,7 +55,7 @@ every_case! {
     dur_02 "DUR-02" dur_03 "DUR-03" dur_06 "DUR-06" dur_07 "DUR-07" dur_08 "DUR-08" led_01 "LED-01"
     dur_01 "DUR-01" dur_04 "DUR-04"
     fid_01 "FID-01" fid_02 "FID-02" fid_03 "FID-03"
-    ord_01 "ORD-01" shd_01 "SHD-01" rld_01 "RLD-01"
+    ord_01 "ORD-01" shd_01 "SHD-01" rld_01 "RLD-01" sec_01 "SEC-01"
     trn_01 "TRN-01" trn_02 "TRN-02" trn_03 "TRN-03" trn_04 "TRN-04" tap_01 "TAP-01"
     chn_01 "CHN-01" chn_02 "CHN-02"
 }

@@ -35,6 +35,7 @@ impl Walk<'_> {
                     .collect(),
             ),
             Value::Array(items) => items.iter().map(|item| self.hide(item, &schema["items"])).collect(),
+            Value::String(text) if schema["format"] == "uri" => Value::String(hidden_in_url(&text)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
         }
     }
@@ -58,5 +59,45 @@ fn hidden(value: &Value) -> Value {
         Value::String(_) | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
             Value::String(HIDDEN.to_owned())
         }
+    }
+}
+
+/// Parts of the names of query parameters whose values are secret.
+const SECRET_NAMES: [&str; 9] =
+    ["key", "token", "secret", "sig", "pass", "auth", "code", "credential", "session"];
+
+/// Returns a URL with `***` for the secrets that its query holds, known by their names.
+fn hidden_in_url(url: &str) -> String {
+    let Some((base, query)) = url.split_once('?').filter(|_| !is_open(url)) else { return url.to_owned() };
+    let hide = |pair: &str| match pair.split_once('=') {
+        Some((name, value)) if !value.is_empty() && is_secret(name) => format!("{name}={HIDDEN}"),
+        Some(_) | None => pair.to_owned(),
+    };
+    let (query, fragment) = query.split_once('#').map_or((query, None), |(query, rest)| (query, Some(rest)));
+    let query = query.split('&').map(hide).collect::<Vec<_>>().join("&");
+    fragment.map_or_else(|| format!("{base}?{query}"), |fragment| format!("{base}?{query}#{fragment}"))
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_NAMES.iter().any(|part| name.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_the_query_of_a_url_are_hidden_by_their_names() {
+        for (url, shown) in [
+            ("http://a/b", "http://a/b"),
+            ("http://a/b?from=relay&apiKey=x&b", "http://a/b?from=relay&apiKey=***&b"),
+            ("https://a/?access_token=x=y#there", "https://a/?access_token=***#there"),
+            ("https://a/?token=", "https://a/?token="),
+        ] {
+            assert_eq!(hidden_in_url(url), shown);
+        }
+        let open = engine::config::left_open("http://a/?key={$KEY}");
+        assert_eq!(hidden_in_url(&open), open);
     }
 }

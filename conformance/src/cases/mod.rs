@@ -8,6 +8,7 @@ mod durability;
 mod fidelity;
 mod operation;
 mod reload;
+mod security;
 mod transport;
 
 use crate::case::Case;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Case> {
         fidelity::CASES,
         operation::CASES,
         reload::CASES,
+        security::CASES,
         transport::CASES,
         chain::CASES,
     ]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::ack::Symptom;
-use engine::config::{Faults, Node};
+use engine::config::{Faults, HIDDEN, Node};
 use engine::failure::Failure;
 use engine::kind::{Context, Destination, OpenError, Sink};
 use engine::webhook::Webhook;
@@ -64,13 +64,16 @@ fn yes() -> bool {
 /// Where to send to. Parts of it may be secret, so it is never printed.
 #[derive(Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(inline)]
+#[schemars(inline, extend("format" = "uri"))]
 struct Url(#[schemars(with = "String")] Uri);
 
 impl TryFrom<String> for Url {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.contains(HIDDEN) {
+            return Err("`***` stands where a secret was left out; put the secret, or {$VARIABLE}");
+        }
         let uri: Uri = text.parse().map_err(|_| "this is not a URL")?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err("the URL must begin with `http://` or `https://`");
