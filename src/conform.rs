@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cli::{self, Verdicts};
 use crate::failure::Failure;
+use crate::stop;
 
 /// Runs the suite and prints its report.
 ///
@@ -27,10 +28,20 @@ pub(crate) async fn run(options: cli::Conform) -> Result<(), Failure> {
         let known = known.join(", ");
         return Err(Failure::Configuration(format!("there is no case `{unknown}`; there are {known}")));
     }
-    let verdicts = options.report;
-    let report = match &options.connector {
-        Some(command) => check_connector(command, &options).await?,
-        None => check_deployment(options).await?,
+    let (verdicts, mut stop) = (options.report, stop::on_signals()?);
+    let checking = async {
+        match &options.connector {
+            Some(command) => check_connector(command, &options).await,
+            None => check_deployment(options).await,
+        }
+    };
+    let report = tokio::select! {
+        report = checking => report?,
+        // Whoever could say stop lives as long as the process. What the suite started ends with what is dropped here.
+        _ = stop.wait_for(|stop| *stop) => {
+            let why = "told to stop: there is no verdict, and the suite's webhooks may be left in the channel";
+            return Err(Failure::other(why));
+        }
     };
     match verdicts {
         Verdicts::Human => print!("{report}"),

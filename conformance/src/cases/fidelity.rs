@@ -111,7 +111,7 @@ async fn unchanged(stand: Stand) -> Result<(), Failed> {
 }
 
 fn is_json(body: &[u8]) -> bool {
-    serde_json::from_slice::<&RawValue>(body).is_ok()
+    std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<&RawValue>(text).is_ok())
 }
 
 fn awkward_request(receiver: &Receiver, body: &Bytes) -> Result<Request<Full<Bytes>>, Failed> {

@@ -65,7 +65,7 @@ impl Site {
             Some("https") => 443,
             Some(_) | None => return Err(wrong("the scheme is missing or another")),
         };
-        if uri.path().trim_end_matches('/') != "" || uri.query().is_some() {
+        if !uri.path().trim_end_matches('/').is_empty() || uri.query().is_some() {
             return Err(wrong("the suite appends the paths itself"));
         }
         let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;

@@ -98,6 +98,14 @@ impl Tested {
         Ok(status)
     }
 
+    /// Waits until the command itself ends. Cancelling loses nothing.
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub async fn over(&mut self) -> Result<ExitStatus, Failed> {
+        Ok(self.child.wait().await?)
+    }
+
     /// Returns the end of what it has said.
     #[must_use]
     pub fn said(&self) -> String {

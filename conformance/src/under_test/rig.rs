@@ -31,8 +31,13 @@ impl Rig {
         let proxy = Proxy::start(receiver.address()).await?;
         let destination = Destination::start().await?;
         let connector = start(stand, &proxy, &destination)?;
-        let rig = Self { receiver, proxy, destination, connector, stand: stand.clone() };
-        rig.connected(START).await?;
+        let mut rig = Self { receiver, proxy, destination, connector, stand: stand.clone() };
+        let early = tokio::select! {
+            biased;
+            status = rig.connector.over() => Err(Failed(format!("expected the command to go on, but the command ended: {}", status?))),
+            connected = connected(&rig.receiver) => connected,
+        };
+        rig.explain(early)?;
         Ok(rig)
     }
 
@@ -40,14 +45,6 @@ impl Rig {
     pub(super) fn start_again(&mut self) -> Result<(), Failed> {
         self.connector = start(&self.stand, &self.proxy, &self.destination)?;
         Ok(())
-    }
-
-    /// Waits until the connector is connected.
-    pub(super) async fn connected(&self, most: Duration) -> Result<(), Failed> {
-        let there = self.receiver.settles("a connection of the connector to the channel", most, |stats| {
-            stats.count("connected_clients") > 0
-        });
-        self.explain(there.await.map(|_| ()))
     }
 
     /// Waits until the destination has been called `count` times at least.
@@ -110,6 +107,14 @@ impl Rig {
         outcome
             .map_err(|Failed(why)| Failed(format!("{why}\nthe connector says:\n{}", self.connector.said())))
     }
+}
+
+/// Waits until the connector is connected.
+async fn connected(receiver: &Receiver) -> Result<(), Failed> {
+    let there = receiver.settles("a connection of the connector to the channel", START, |stats| {
+        stats.count("connected_clients") > 0
+    });
+    there.await.map(|_| ())
 }
 
 fn start(stand: &Stand, proxy: &Proxy, destination: &Destination) -> Result<Tested, Failed> {
