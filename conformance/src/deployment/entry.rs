@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::case::Failed;
-use crate::deployment::{Options, Refused, settle};
+use crate::deployment::{Options, Refused, clean};
 use crate::party::connector::Link;
 use crate::party::http;
 use crate::party::post::Posted;
@@ -50,8 +50,8 @@ pub(super) async fn enter(options: &Options) -> Result<Duration, Refused> {
         )));
     }
     let deadline = learn(target, &posted).await;
-    settle(target, &posted.ids()).await.map_err(refused)?;
-    deadline
+    clean(target, &posted).await.map_err(refused)?;
+    Ok(deadline)
 }
 
 /// Waits until nobody else is connected, and returns how many webhooks there are.
@@ -118,13 +118,13 @@ async fn put_off(target: &Target, posted: &Posted) -> Result<(), Failed> {
 }
 
 /// Learns the ACK deadline from the native greeting.
-async fn learn(target: &Target, posted: &Posted) -> Result<Duration, Refused> {
+async fn learn(target: &Target, posted: &Posted) -> Duration {
     match Link::connect(&target.site, &target.channel, target.token.expose(), 1).await {
         Ok(link) => {
             let link = link.taking(posted.clone());
-            Ok(link.greeting().map_or(ACK_DEADLINE, |greeting| greeting.ack_deadline))
+            link.greeting().map_or(ACK_DEADLINE, |greeting| greeting.ack_deadline)
         }
         // The cases say what is wrong with it.
-        Err(Failed(_)) => Ok(ACK_DEADLINE),
+        Err(Failed(_)) => ACK_DEADLINE,
     }
 }

@@ -145,17 +145,19 @@ impl Run {
 
     /// Settles what a case posted and left, wherever it is: queued, in flight, delayed or parked.
     pub(crate) async fn clean(&self, line: Line, posted: &Posted) -> Line {
-        let settled = async {
-            settle(&self.target, &posted.ids()).await?;
-            drain(&self.target, posted).await
-        };
-        match settled.await {
+        match clean(&self.target, posted).await {
             Ok(()) => line,
             Err(Failed(why)) => {
                 line.noting_one(format!("what it posted could not be settled afterwards: {why}"))
             }
         }
     }
+}
+
+/// Settles what is left of what was posted, wherever it is.
+async fn clean(target: &Target, posted: &Posted) -> Result<(), Failed> {
+    settle(target, &posted.ids()).await?;
+    drain(target, posted).await
 }
 
 /// Takes and acknowledges what was never delivered, which no acknowledgement by id settles.

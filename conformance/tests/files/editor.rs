@@ -29,8 +29,7 @@ fn fetch() -> Result<PathBuf, Failed> {
     if is_whole() {
         return Ok(kept);
     }
-    let scratch = target.join(format!("npm-editor-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch)?;
+    let scratch = TempDir::with_prefix_in("npm-editor-", &target)?.keep();
     let npm = Command::new("npm")
         .args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", SERVICE, SARIF])
         .current_dir(&scratch)
