@@ -227,7 +227,7 @@ pub(crate) enum Table {
     Json,
 }
 
-/// The arguments of `conform`. Exit code 0: every case that can run here passed; 1: some failed; 3: the deployment cannot be
+/// The arguments of `conform`. Exit code 0: every case that can run here passed; 1: some failed, or none could run; 3: the deployment cannot be
 /// reached or refuses, or the channel is in use.
 #[derive(Debug, Args)]
 pub(crate) struct Conform {

@@ -1,9 +1,10 @@
 //! `webhook-connect conform`: checks the guarantees of a deployment that runs already, or of a connector.
 
-use conformance::case::Failed;
+use std::io::{self, Write};
+
 use conformance::deployment::{self, Refused};
 use conformance::party::receiver::{Proof, Target};
-use conformance::party::site::Site;
+use conformance::party::site::{NotFound, Site};
 use conformance::report::Report;
 use conformance::under_test;
 use engine::config::Secret;
@@ -43,11 +44,14 @@ pub(crate) async fn run(options: cli::Conform) -> Result<(), Failure> {
             return Err(Failure::other(why));
         }
     };
-    match verdicts {
-        Verdicts::Human => print!("{report}"),
-        Verdicts::Json => println!("{:#}", report.json()),
-        Verdicts::Junit => print!("{}", report.junit()),
-    }
+    let text = match verdicts {
+        Verdicts::Human => report.to_string(),
+        Verdicts::Json => format!("{:#}\n", report.json()),
+        Verdicts::Junit => report.junit(),
+    };
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::other(format!("cannot print: {error}")))?;
     if report.passed() { Ok(()) } else { Err(Failure::Found) }
 }
 
@@ -84,7 +88,10 @@ async fn check_deployment(options: cli::Conform) -> Result<Report, Failure> {
 /// # Errors
 /// The URL or the authorities are at fault, or the host is not known.
 pub(crate) async fn site(url: &str, ca: Option<&std::path::Path>) -> Result<Site, Failure> {
-    Site::find(url, ca).await.map_err(|Failed(why)| Failure::Configuration(why))
+    Site::find(url, ca).await.map_err(|not_found| match not_found {
+        NotFound::Wrong(why) => Failure::Configuration(why),
+        NotFound::Unknown(why) => Failure::Unavailable(why),
+    })
 }
 
 fn header(text: &Secret) -> Result<(HeaderName, HeaderValue), Failure> {

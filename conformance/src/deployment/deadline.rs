@@ -24,6 +24,12 @@ use crate::report::Line;
 /// The longest deadline that is waited for.
 const LONGEST: Duration = Duration::from_secs(35);
 
+/// How long a transport may take to hold its webhooks.
+const BEGUN: Duration = Duration::from_secs(15);
+
+/// How long the verdict may take after the deadline.
+const JUDGED: Duration = Duration::from_secs(25);
+
 /// How long a webhook may take to a connector that waits for it.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -72,7 +78,9 @@ impl Lane {
             return lane;
         }
         for transport in Transport::ALL {
-            match Holder::begin(run, &lane.posted, transport, deadline).await {
+            let begun = tokio::time::timeout(BEGUN, Holder::begin(run, &lane.posted, transport, deadline));
+            let late = |_| Err(Failed(format!("nothing was held within {BEGUN:?}")));
+            match begun.await.unwrap_or_else(late) {
                 Ok(holder) => lane.holders.push(holder),
                 Err(Failed(why)) => lane.tell(run, transport, SILENT, BUSY, &why),
             }
@@ -92,7 +100,9 @@ impl Lane {
             return;
         }
         let transports: Vec<_> = holders.iter().map(|holder| holder.transport).collect();
-        match self.judge(run, holders).await {
+        let most = self.deadline + JUDGED;
+        let judged = tokio::time::timeout(most, self.judge(run, holders)).await;
+        match judged.unwrap_or_else(|_| Err(Failed(format!("the case took longer than {most:?}")))) {
             Ok(lines) => self.lines.extend(lines),
             Err(Failed(why)) => {
                 transports.into_iter().for_each(|transport| self.tell(run, transport, SILENT, BUSY, &why));

@@ -31,6 +31,12 @@ const MOST: Duration = Duration::from_secs(30);
 /// How long one case takes at most where everything works.
 const USUAL: Duration = Duration::from_secs(5);
 
+/// How long it may take to find out whether the suite may begin.
+const ENTRY: Duration = Duration::from_secs(60);
+
+/// How long it may take to settle what a case left.
+const CLEAN: Duration = Duration::from_secs(15);
+
 /// How long is waited for one more webhook that a case left.
 const MORE: Duration = Duration::from_millis(100);
 
@@ -58,7 +64,9 @@ pub struct Refused(pub String);
 /// The deployment cannot be reached, a token or the sender is refused, or the channel is in use.
 pub async fn run(options: Options) -> Result<Report, Refused> {
     let began = Instant::now();
-    let ack_deadline = entry::enter(&options).await?;
+    let entered = tokio::time::timeout(ENTRY, entry::enter(&options)).await;
+    let ack_deadline =
+        entered.map_err(|_| Refused(format!("the deployment did not answer within {ENTRY:?}")))??;
     let run = Run { id: Id::new().to_string(), target: Arc::new(options.target), wanted: options.cases };
     let lines = run.all(ack_deadline).await;
     Ok(Report { subject: options.url, lines, took: began.elapsed() })
@@ -156,8 +164,11 @@ impl Run {
 
 /// Settles what is left of what was posted, wherever it is.
 async fn clean(target: &Target, posted: &Posted) -> Result<(), Failed> {
-    settle(target, &posted.ids()).await?;
-    drain(target, posted).await
+    let cleaned = tokio::time::timeout(CLEAN, async {
+        settle(target, &posted.ids()).await?;
+        drain(target, posted).await
+    });
+    cleaned.await.unwrap_or_else(|_| Err(Failed(format!("it took longer than {CLEAN:?}"))))
 }
 
 /// Takes and acknowledges what was never delivered, which no acknowledgement by id settles.

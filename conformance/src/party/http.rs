@@ -1,5 +1,7 @@
 //! A small HTTP client: one connection, one request after the other.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -10,6 +12,9 @@ use serde_json::Value;
 
 use crate::case::Failed;
 use crate::party::site::Site;
+
+/// How long an answer to a GET may take.
+const GET: Duration = Duration::from_secs(15);
 
 /// An answer, read whole.
 #[derive(Debug)]
@@ -80,9 +85,10 @@ pub async fn send(site: impl Into<Site>, request: Request<Full<Bytes>>) -> Resul
 /// Sends a GET with a bearer token.
 ///
 /// # Errors
-/// Nobody listens, or the connection broke.
+/// Nobody listens, nobody answers, or the connection broke.
 pub async fn get(site: impl Into<Site>, path: &str, token: &str) -> Result<Answer, Failed> {
     let request =
         Request::get(path).header("host", "localhost").header("authorization", format!("Bearer {token}"));
-    send(site, request.body(Full::default())?).await
+    let answer = tokio::time::timeout(GET, send(site, request.body(Full::default())?)).await;
+    answer.unwrap_or_else(|_| Err(Failed(format!("{path} was not answered within {GET:?}"))))
 }

@@ -23,13 +23,28 @@ use crate::case::Failed;
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// Addresses of one host that are tried, at most.
+const MOST_ADDRESSES: usize = 8;
+
 /// Where a receiver answers.
 #[derive(Clone, Debug)]
 pub struct Site {
-    address: SocketAddr,
+    /// Each is tried in turn.
+    addresses: Arc<[SocketAddr]>,
     /// What requests name as their host; none leaves it to the request.
     host: Option<HeaderValue>,
     tls: Option<Tls>,
+}
+
+/// Why a URL leads nowhere.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFound {
+    /// It is none of a receiver, or the authorities cannot be used.
+    #[error("{0}")]
+    Wrong(String),
+    /// Its host is not known.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 #[derive(Clone)]
@@ -40,7 +55,7 @@ struct Tls {
 
 impl From<SocketAddr> for Site {
     fn from(address: SocketAddr) -> Self {
-        Self { address, host: None, tls: None }
+        Self { addresses: Arc::new([address]), host: None, tls: None }
     }
 }
 
@@ -56,9 +71,11 @@ impl Site {
     ///
     /// # Errors
     /// It is no such URL, the host is not known, or the authorities cannot be used.
-    pub async fn find(url: &str, ca: Option<&Path>) -> Result<Self, Failed> {
-        let wrong =
-            |why: &str| Failed(format!("`{url}` is not http://HOST[:PORT] or https://HOST[:PORT]: {why}"));
+    pub async fn find(url: &str, ca: Option<&Path>) -> Result<Self, NotFound> {
+        let wrong = |why: &str| {
+            let wanted = "http://HOST[:PORT] or https://HOST[:PORT]";
+            NotFound::Wrong(format!("`{url}` is not {wanted}: {why}"))
+        };
         let uri: Uri = url.parse().map_err(|_| wrong("it is no URL"))?;
         let port = match uri.scheme_str() {
             Some("http") => 80,
@@ -71,18 +88,26 @@ impl Site {
         let authority = uri.authority().ok_or_else(|| wrong("the host is missing"))?;
         let host = authority.host();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let tls = if uri.scheme_str() == Some("https") { Some(Tls::to(bare, ca)?) } else { None };
+        let tls = if uri.scheme_str() == Some("https") {
+            Some(Tls::to(bare, ca).map_err(|Failed(why)| NotFound::Wrong(why))?)
+        } else {
+            None
+        };
         let found = tokio::net::lookup_host((bare, authority.port_u16().unwrap_or(port))).await;
-        let mut found =
-            found.map_err(|error| Failed(format!("the host `{bare}` cannot be found: {error}")))?;
-        let address = found.next().ok_or_else(|| Failed(format!("the host `{bare}` has no address")))?;
-        Ok(Self { address, host: Some(HeaderValue::from_str(authority.as_str())?), tls })
+        let found = found
+            .map_err(|error| NotFound::Unknown(format!("the host `{bare}` cannot be found: {error}")))?;
+        let addresses: Arc<[SocketAddr]> = found.take(MOST_ADDRESSES).collect();
+        if addresses.is_empty() {
+            return Err(NotFound::Unknown(format!("the host `{bare}` has no address")));
+        }
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("the host is no host"))?;
+        Ok(Self { addresses, host: Some(host), tls })
     }
 
-    /// Returns the address that connections are made to.
+    /// Returns the address that connections are tried at first.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
     /// Returns what requests name as their host; none when they say it themselves.
@@ -97,7 +122,7 @@ impl Site {
     /// Nobody listens, or shows a certificate that is trusted.
     pub async fn connect(&self) -> Result<Wire, Failed> {
         let connecting = tokio::time::timeout(CONNECT, async {
-            let stream = TcpStream::connect(self.address).await?;
+            let stream = TcpStream::connect(&self.addresses[..]).await?;
             stream.set_nodelay(true)?;
             match &self.tls {
                 None => Ok(Wire(Box::new(stream))),
@@ -106,9 +131,9 @@ impl Site {
         });
         let made: Result<Wire, io::Error> = match connecting.await {
             Ok(made) => made,
-            Err(_) => return Err(Failed(format!("{} did not answer within {CONNECT:?}", self.address))),
+            Err(_) => return Err(Failed(format!("{} did not answer within {CONNECT:?}", self.address()))),
         };
-        made.map_err(|error| Failed(format!("no connection to {}: {error}", self.address)))
+        made.map_err(|error| Failed(format!("no connection to {}: {error}", self.address())))
     }
 }
 

@@ -72,9 +72,17 @@ async fn what_cannot_be_asked_is_told_apart_from_what_is_off() -> Result<(), Fai
     let url = deployment.url();
     let free = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
     let nobody = format!("http://{free}");
+    let mute = TcpListener::bind("127.0.0.1:0").await?;
+    let silent = format!("http://{}", mute.local_addr()?);
     for (arguments, code, told) in [
         (vec!["--receiver", &url, "--admin-token", "wrong"], 3, "the admin token is refused"),
         (vec!["--receiver", &nobody, "--admin-token", ADMIN], 3, "no connection to"),
+        (vec!["--receiver", &silent, "--admin-token", ADMIN], 3, "was not answered within 15s"),
+        (
+            vec!["--receiver", "http://nowhere.invalid", "--admin-token", ADMIN],
+            3,
+            "`nowhere.invalid` cannot be found",
+        ),
         (vec!["--receiver", &url, "--admin-token", ADMIN, "--channel", "c"], 3, "no channel `c`"),
         (vec!["--receiver", "ftp://a", "--admin-token", ADMIN], 2, "`ftp://a` is not http://HOST[:PORT]"),
         (vec!["--receiver", &url], 2, "--admin-token"),

@@ -156,5 +156,9 @@ async fn the_report_for_build_servers_is_well_formed_junit() -> Result<(), Faile
     ensure_eq("the cases", &cases.len(), &5)?;
     let skipped = cases.iter().filter(|case| case.children().any(|node| node.has_tag_name("skipped")));
     let classes: Vec<_> = skipped.filter_map(|case| case.attribute("classname")).collect();
-    ensure_eq("the one that is skipped", &classes, &vec!["conformance.DUR-02"])
+    ensure_eq("the one that is skipped", &classes, &vec!["conformance.DUR-02"])?;
+    // What proves nothing is no pass.
+    let ended = run(&conform(&url, &["--case", "DUR-02"])).await?;
+    assert_eq!(ended.code, 1, "{}", ended.whole());
+    Ok(())
 }
