@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use engine::config::Secret;
 use schemas::kinds::DocumentKind;
 
 use crate::logging::Format;
@@ -37,6 +38,10 @@ pub(crate) enum Command {
     Schema(Schema),
     /// Looks into the buffer of a receiver that does not run, takes webhooks out of it, and mends it.
     Buffer(Buffer),
+    /// Balances the books of a receiver: what each channel accepted, and what became of it.
+    Audit(Audit),
+    /// Checks the guarantees: of a deployment that runs already, or of a connector.
+    Conform(Box<Conform>),
     /// Shows on this machine that nothing is lost: kills both ends under load and counts.
     Demo(Demo),
 }
@@ -190,6 +195,100 @@ pub(crate) enum Drawing {
     Dot,
     /// For Mermaid.
     Mermaid,
+}
+
+/// The arguments of `audit`. Exit code 0: balanced; 1: not; 3: the receiver cannot be reached, or refuses.
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// The receiver: http://HOST[:PORT] or https://HOST[:PORT].
+    #[arg(long, value_name = "URL")]
+    pub(crate) receiver: String,
+    /// The token of the receiver's admin API.
+    #[arg(long, value_name = "TOKEN", env = "WEBHOOK_CONNECT_ADMIN_TOKEN", hide_env_values = true, value_parser = secret)]
+    pub(crate) admin_token: Secret,
+    /// A channel to look at; may be repeated. Default: all.
+    #[arg(long = "channel", value_name = "NAME")]
+    pub(crate) channels: Vec<String>,
+    /// How it is told.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Table,
+    /// Authorities that are trusted beside the system's, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+}
+
+/// How a balance is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Table {
+    /// A table for people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// The arguments of `conform`. Exit code 0: every case that can run here passed; 1: some failed, or none could run; 3: the deployment cannot be
+/// reached or refuses, or the channel is in use.
+#[derive(Debug, Args)]
+pub(crate) struct Conform {
+    /// A receiver that runs already: http://HOST[:PORT] or https://HOST[:PORT].
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with = "connector",
+        required_unless_present = "connector",
+        requires = "webhook",
+        requires = "channel",
+        requires = "token"
+    )]
+    pub(crate) receiver: Option<String>,
+    /// A connector: the command that starts one, for `sh -c`. `{url}`, `{channel}`, `{token}` and `{destination}` in it are
+    /// replaced; they are also in CLOUD_URL, CONNECTOR_CHANNEL, CONNECTOR_TOKEN and CONNECTOR_TARGET_URL.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) connector: Option<String>,
+    /// The id of the webhook that is posted to.
+    #[arg(long, value_name = "ID", requires = "receiver")]
+    pub(crate) webhook: Option<String>,
+    /// A header that the sender proves itself by, such as 'Authorization: Bearer ...'; may be repeated.
+    #[arg(long = "header", value_name = "NAME: VALUE", requires = "receiver", value_parser = secret)]
+    pub(crate) headers: Vec<Secret>,
+    /// The channel that the webhook feeds. Nobody else may be connected to it.
+    #[arg(long, value_name = "NAME", requires = "receiver")]
+    pub(crate) channel: Option<String>,
+    /// The channel's token.
+    #[arg(long, value_name = "TOKEN", env = "CONNECTOR_TOKEN", hide_env_values = true, value_parser = secret)]
+    pub(crate) token: Option<Secret>,
+    /// The token of the receiver's admin API. Without it, the cases that read dead letters are skipped.
+    #[arg(long, value_name = "TOKEN", env = "WEBHOOK_CONNECT_ADMIN_TOKEN", hide_env_values = true, value_parser = secret)]
+    pub(crate) admin_token: Option<Secret>,
+    /// Puts off for a minute what others have queued in the channel, instead of refusing to begin.
+    #[arg(long, requires = "receiver")]
+    pub(crate) take_over: bool,
+    /// A case to run, by its id; may be repeated. Default: all.
+    #[arg(long = "case", value_name = "ID")]
+    pub(crate) cases: Vec<String>,
+    /// How it is told.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) report: Verdicts,
+    /// Authorities that are trusted beside the system's, as PEM.
+    #[arg(long, value_name = "FILE", requires = "receiver")]
+    pub(crate) tls_ca: Option<PathBuf>,
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// How verdicts are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verdicts {
+    /// A line per case, for people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+    /// For build servers: JUnit XML.
+    Junit,
 }
 
 /// The demonstration's arguments.

@@ -9,6 +9,10 @@ pub(crate) enum Failure {
     Configuration(String),
     /// The configuration is at fault, and that was told already: exit code 2.
     Told,
+    /// What was checked does not hold, and that was told already: exit code 1.
+    Found,
+    /// What is to be checked cannot be reached, or refuses: exit code 3.
+    Unavailable(String),
     /// Anything else: exit code 1.
     Other(String),
 }
@@ -22,7 +26,8 @@ impl Failure {
     pub(crate) fn report(&self) -> ExitCode {
         let code = match self {
             Self::Configuration(_) | Self::Told => 2,
-            Self::Other(_) => 1,
+            Self::Found | Self::Other(_) => 1,
+            Self::Unavailable(_) => 3,
         };
         if !self.text().is_empty() {
             eprintln!("{}", self.text());
@@ -33,8 +38,8 @@ impl Failure {
     /// Returns what is to be told; nothing when it was told already.
     pub(crate) fn text(&self) -> &str {
         match self {
-            Self::Configuration(text) | Self::Other(text) => text.trim_end(),
-            Self::Told => "",
+            Self::Configuration(text) | Self::Unavailable(text) | Self::Other(text) => text.trim_end(),
+            Self::Told | Self::Found => "",
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The command line of Webhook Connect: the connector by default, everything else by name.
 
+mod audit;
 mod buffer;
 mod check;
 mod cli;
 mod config;
+mod conform;
 mod connector;
 mod demo;
 mod failure;
@@ -41,7 +43,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Plan(options)) => return plan::run(options),
         Some(Command::Schema(options)) => return schema::run(options),
         Some(Command::Buffer(options)) => return buffer::run(options),
-        Some(Command::Receiver(_) | Command::Demo(_)) | None => {}
+        Some(Command::Receiver(_) | Command::Demo(_) | Command::Audit(_) | Command::Conform(_)) | None => {}
     }
     // Some client libraries bring no provider and panic without a default one.
     rustls::crypto::ring::default_provider()
@@ -55,6 +57,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         match cli.command {
             Some(Command::Receiver(options)) => receiver::run(*options, cli.log_format).await,
             Some(Command::Demo(options)) => demo::run(options).await,
+            Some(Command::Audit(options)) => audit::run(options).await,
+            Some(Command::Conform(options)) => conform::run(*options).await,
             Some(Command::Check(_) | Command::Plan(_) | Command::Schema(_) | Command::Buffer(_)) => Ok(()),
             None => connector::run(cli.connector, cli.log_format).await,
         }

@@ -49,6 +49,10 @@ async fn dispatch(request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>
         ["health" | "metrics"] | ["admin", ..] if !is_get => {
             answer::allow(answer::detail(StatusCode::METHOD_NOT_ALLOWED, "only GET is taken here"), "GET")
         }
+        ["admin", "webhook-connect", "channels"] => match admitted(request.headers(), shared) {
+            Ok(()) => status::channels(shared).await,
+            Err(refused) => *refused,
+        },
         ["admin", "webhook-connect", "channels", channel, what] => {
             admin(channel, what, &request, shared).await
         }

@@ -59,6 +59,20 @@ pub(crate) async fn stats(channel: &Channel) -> Answer {
     }
 }
 
+/// Answers with the figures of every channel, each of one moment, and how many are being opened. There are as many as are
+/// configured.
+pub(crate) async fn channels(shared: &Shared) -> Answer {
+    let (mut told, mut away) = (Vec::new(), shared.channels.away().len());
+    for channel in shared.channels.all() {
+        match channel.supply.figures().await {
+            Ok(figures) => told.push(stats_of(&channel, &figures)),
+            Err(_) => away += 1,
+        }
+    }
+    told.sort_by(|one, other| one["channel"].as_str().cmp(&other["channel"].as_str()));
+    answer::json_value(StatusCode::OK, &json!({ "channels": told, "channels_away": away }))
+}
+
 /// Answers with dead letters: what they were and why they are there, never their bodies.
 pub(crate) async fn dead_letters(channel: &Channel, query: Option<&str>) -> Answer {
     let number = |name| parameter(query, name).map(str::parse::<u64>).transpose();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use futures::future::BoxFuture;
 
-use crate::party::connector::Transport;
+use crate::party::transport::Transport;
 use crate::stand::Stand;
 
 /// One case of the suite.
@@ -18,10 +18,46 @@ pub struct Case {
     pub proves: &'static str,
     /// Whether it means anything on a buffer that does not survive a restart.
     pub needs_durability: bool,
+    /// What it needs of the receiver.
+    pub needs: Need,
     /// Over which transports it is varied.
     pub varies: Varies,
     /// Its steps.
     pub run: fn(Stand) -> BoxFuture<'static, Result<(), Failed>>,
+}
+
+/// What a case needs of the receiver beside an entry to post to and the channel it feeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: it runs against any receiver, whoever started it.
+    Nothing,
+    /// Its admin API.
+    Admin,
+    /// Time: it waits for the ACK deadline of the channel, which others may use meanwhile.
+    Deadline,
+    /// A receiver of its own with settings of its own; these.
+    Settings(&'static str),
+    /// A receiver of its own that it kills and starts again.
+    Restart,
+    /// The product's own connector beside its own receiver.
+    Connector,
+}
+
+impl Need {
+    /// Returns why the case cannot run against a receiver that the suite did not start, when it cannot.
+    #[must_use]
+    pub fn unmet_there(self, has_admin: bool) -> Option<String> {
+        match self {
+            Self::Nothing | Self::Deadline => None,
+            Self::Admin if has_admin => None,
+            Self::Admin => Some("it reads the admin API: give --admin-token".to_owned()),
+            Self::Settings(which) => Some(format!("it needs a receiver with settings of its own: {which}")),
+            Self::Restart => {
+                Some("it kills and restarts the receiver, which the suite did not start".to_owned())
+            }
+            Self::Connector => Some("it is about the connector: conform --connector".to_owned()),
+        }
+    }
 }
 
 /// Over which transports a case is varied.
@@ -72,7 +108,7 @@ pub fn ensure(holds: bool, wanted: impl FnOnce() -> String) -> Result<(), Failed
 /// # Errors
 /// Both values.
 pub fn ensure_eq<T: PartialEq + fmt::Debug>(what: &str, found: &T, wanted: &T) -> Result<(), Failed> {
-    ensure(found == wanted, || format!("{what}: wanted {wanted:?}, found {found:?}"))
+    ensure(found == wanted, || format!("{what}: expected {wanted:?}, found {found:?}"))
 }
 
 /// What became of a case.

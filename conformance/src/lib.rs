@@ -14,4 +14,8 @@ pub mod party;
 
 pub mod runner;
 
+pub mod deployment;
+
+pub mod under_test;
+
 pub mod report;

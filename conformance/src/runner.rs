@@ -6,77 +6,46 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 
-use crate::case::{Case, Failed, Varies, Verdict};
-use crate::party::connector::Transport;
-use crate::report::{Line, Report};
+use crate::case::{Case, Failed, Verdict};
+use crate::party::transport::Transport;
+use crate::report::Line;
 use crate::stand::{Buffer, Stand};
 
 /// How long one case may take.
 const MOST: Duration = Duration::from_secs(180);
 
-/// What to run.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The binary under test.
-    pub binary: PathBuf,
-    /// The buffers to vary over.
-    pub buffers: Vec<Buffer>,
-    /// The ids of the cases; empty means all.
-    pub cases: Vec<String>,
-}
-
-/// Runs cases one after the other, each on every buffer.
-pub async fn run(options: &Options) -> Report {
-    let mut lines = Vec::new();
-    for case in crate::cases::all() {
-        if options.cases.is_empty() || options.cases.iter().any(|id| id == case.id) {
-            for buffer in &options.buffers {
-                for transport in Transport::ALL {
-                    // What is not varied runs once.
-                    if case.varies != Varies::No || transport == Transport::WebSocket {
-                        lines.push(run_one(&case, *buffer, transport, options.binary.clone()).await);
-                    }
-                }
-            }
-        }
-    }
-    Report { lines }
-}
-
-/// Runs one case on one buffer over one transport.
+/// Runs one case on one buffer over one transport, with receivers of its own.
 pub async fn run_one(case: &Case, buffer: Buffer, transport: Transport, binary: PathBuf) -> Line {
-    let began = Instant::now();
-    let (verdict, notes) = if let Some(why) = case.varies.excludes(transport) {
-        (Verdict::Skipped(why.to_owned()), Vec::new())
+    let line = Line::new(case, transport.name()).on(buffer.name());
+    if let Some(why) = case.varies.excludes(transport) {
+        line.skipped(why)
     } else if case.needs_durability && buffer == Buffer::Memory {
-        (Verdict::Skipped("a restart empties this buffer".to_owned()), Vec::new())
+        line.skipped("a restart empties this buffer")
     } else {
         match Stand::new(binary, buffer) {
-            Ok(stand) => {
-                let stand = stand.over(transport);
-                (judge(case, stand.clone()).await, stand.notes())
-            }
-            Err(Failed(why)) => (Verdict::Failed(why), Vec::new()),
+            Ok(stand) => judge(case, line, stand.over(transport), MOST).await,
+            Err(Failed(why)) => line.with(Verdict::Failed(why)),
         }
-    };
-    Line {
-        id: case.id,
-        title: case.title,
-        proves: case.proves,
-        buffer: buffer.name(),
-        transport: transport.name(),
-        verdict,
-        notes,
-        seconds: began.elapsed().as_secs_f64(),
     }
 }
 
-async fn judge(case: &Case, stand: Stand) -> Verdict {
-    let run = AssertUnwindSafe((case.run)(stand)).catch_unwind();
-    match tokio::time::timeout(MOST, run).await {
-        Ok(Ok(Ok(()))) => Verdict::Passed,
-        Ok(Ok(Err(Failed(why)))) => Verdict::Failed(why),
-        Ok(Err(_)) => Verdict::Failed("the case panicked".to_owned()),
-        Err(_) => Verdict::Failed(format!("the case took longer than {MOST:?}")),
-    }
+/// Runs one case on `stand`, for `most` at most, and fills in the line of the report. Cancelling ends the case.
+pub async fn judge(case: &Case, line: Line, stand: Stand, most: Duration) -> Line {
+    let began = Instant::now();
+    let run = AssertUnwindSafe((case.run)(stand.clone())).catch_unwind();
+    let failed = match tokio::time::timeout(most, run).await {
+        Ok(Ok(Ok(()))) => None,
+        Ok(Ok(Err(Failed(why)))) => Some(why),
+        Ok(Err(_)) => Some("the case panicked".to_owned()),
+        Err(_) => Some(format!("the case took longer than {most:?}")),
+    };
+    let verdict = match (failed, stand.left_out()) {
+        (Some(why), _) => {
+            let evidence = stand.posted().evidence();
+            Verdict::Failed([Some(why), evidence].into_iter().flatten().collect::<Vec<_>>().join("\n"))
+        }
+        (None, Some(why)) => Verdict::Skipped(why),
+        (None, None) => Verdict::Passed,
+    };
+    line.noting(stand.notes()).took(began.elapsed()).with(verdict)
 }

@@ -1,26 +1,12 @@
 //! Every case of the suite against the real binary, on every buffer. Each is a test of its own, so that a runner tells
 //! them apart.
 
-use std::path::{Path, PathBuf};
-
 use conformance::case::Varies;
 use conformance::case::Verdict;
 use conformance::cases;
-use conformance::party::connector::Transport;
+use conformance::party::transport::Transport;
 use conformance::runner::run_one;
-use conformance::stand::Buffer;
-
-/// Returns the binary under test: the one named by `WEBHOOK_CONNECT_BIN`, else the one beside this test's own folder.
-fn binary() -> PathBuf {
-    if let Some(named) = std::env::var_os("WEBHOOK_CONNECT_BIN") {
-        return named.into();
-    }
-    let own = std::env::current_exe().expect("a test knows its own path");
-    let built =
-        own.parent().and_then(Path::parent).expect("tests lie two folders deep").join("webhook-connect");
-    assert!(built.is_file(), "build the binary first: cargo build --bin webhook-connect");
-    built
-}
+use conformance::stand::{Buffer, built_binary};
 
 fn prove(id: &str, buffer: Buffer, transport: Transport) {
     let case = cases::find(id).expect("the id is in the suite");
@@ -29,7 +15,8 @@ fn prove(id: &str, buffer: Buffer, transport: Transport) {
         .enable_all()
         .build()
         .expect("a runtime starts");
-    let line = runtime.block_on(run_one(&case, buffer, transport, binary()));
+    let line =
+        runtime.block_on(run_one(&case, buffer, transport, built_binary().expect("the binary is built")));
     println!("{line}");
     assert!(!matches!(line.verdict, Verdict::Failed(_)), "{line}");
 }

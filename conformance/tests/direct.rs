@@ -1,7 +1,7 @@
 //! Direct mode against the real binary: entries that the receiver delivers itself.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use conformance::case::{Failed, ensure, ensure_eq};
@@ -10,6 +10,7 @@ use conformance::party::http as client;
 use conformance::party::process::Process;
 use conformance::party::receiver::{ADMIN, start_listening};
 use conformance::party::wait::until;
+use conformance::stand::built_binary;
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -17,17 +18,6 @@ use tempfile::TempDir;
 
 /// How long a webhook may take to the end, tries included.
 const SOON: Duration = Duration::from_secs(15);
-
-fn binary() -> PathBuf {
-    if let Some(named) = std::env::var_os("WEBHOOK_CONNECT_BIN") {
-        return named.into();
-    }
-    let own = std::env::current_exe().expect("a test knows its own path");
-    let built =
-        own.parent().and_then(Path::parent).expect("tests lie two folders deep").join("webhook-connect");
-    assert!(built.is_file(), "build the binary first: cargo build --bin webhook-connect");
-    built
-}
 
 /// A receiver that delivers by itself, and its folder.
 struct Rig {
@@ -47,7 +37,7 @@ impl Rig {
     async fn run(folder: &Path, listen: &str) -> Result<(Process, SocketAddr), Failed> {
         let config = folder.join("webhooks.json").display().to_string();
         let buffer = format!("embedded:{}", folder.join("data").display());
-        let binary = binary().display().to_string();
+        let binary = built_binary()?.display().to_string();
         let command = [&binary, "receiver", "--config", &config, "--buffer", &buffer, "--admin-token", ADMIN];
         start_listening(&command.map(str::to_owned), listen, &folder.join("receiver.log")).await
     }

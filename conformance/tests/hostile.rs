@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use conformance::case::{Failed, ensure, ensure_eq};
 use conformance::party::receiver::{CHANNEL, Receiver, SECRET, Setup, TOKEN, WEBHOOK};
 use conformance::party::wait::until;
 use conformance::party::{http as client, sender};
-use conformance::stand::{Buffer, Stand};
+use conformance::stand::{Buffer, Stand, built_binary};
 use engine::ledger::Window;
 use http::{Method, Request};
 use http_body_util::Full;
@@ -23,19 +22,8 @@ use tokio::net::TcpStream;
 /// The largest body there may be, in bytes.
 const LARGEST: usize = 10_485_760;
 
-fn binary() -> PathBuf {
-    if let Some(named) = std::env::var_os("WEBHOOK_CONNECT_BIN") {
-        return named.into();
-    }
-    let own = std::env::current_exe().expect("a test knows its own path");
-    let built =
-        own.parent().and_then(Path::parent).expect("tests lie two folders deep").join("webhook-connect");
-    assert!(built.is_file(), "build the binary first: cargo build --bin webhook-connect");
-    built
-}
-
 fn stand() -> Stand {
-    Stand::new(binary(), Buffer::Embedded).expect("a folder can be made")
+    Stand::new(built_binary().expect("the binary is built"), Buffer::Embedded).expect("a folder can be made")
 }
 
 async fn start(setup: Setup) -> (Stand, Receiver) {
@@ -72,7 +60,7 @@ async fn answer(stream: &mut TcpStream) -> Result<(u16, String), Failed> {
 
 /// A receiver that was mistreated still takes webhooks, and its audit balances.
 async fn is_well(receiver: &Receiver, accepted: i64) -> Result<(), Failed> {
-    sender::accepted(receiver.address(), "well", "1").await?;
+    receiver.accepted("well", "1").await?;
     let stats = receiver.stats().await?;
     stats.ensure_balance()?;
     ensure_eq("webhooks accepted", &stats.count("messages_accepted"), &(accepted + 1))
@@ -82,7 +70,7 @@ async fn is_well(receiver: &Receiver, accepted: i64) -> Result<(), Failed> {
 async fn malformed_json_is_answered_400() -> Result<(), Failed> {
     let (_stand, receiver) = start(json_receiver()).await;
     for body in ["{\"a\":", "nope", "", "{} {}", "\u{feff}{}"] {
-        let answer = sender::send(receiver.address(), "a", body).await?;
+        let answer = receiver.send("a", body).await?;
         ensure_eq(body, &answer.status.as_u16(), &400)?;
         ensure(answer.json()?["detail"].is_string(), || "a `detail`".to_owned())?;
     }
@@ -128,7 +116,7 @@ async fn an_unknown_id_is_404_and_a_wrong_method_405() -> Result<(), Failed> {
 #[tokio::test]
 async fn the_largest_body_passes_and_one_byte_more_is_413_before_it_is_read() -> Result<(), Failed> {
     let (_stand, receiver) = start(Setup::default()).await;
-    sender::accepted(receiver.address(), "largest", vec![0xfe; LARGEST]).await?;
+    receiver.accepted("largest", vec![0xfe; LARGEST]).await?;
     let signature = sender::signature(SECRET, b"");
     let head = format!(
         "POST /webhook/{WEBHOOK} HTTP/1.1\r\nhost: x\r\nx-hub-signature-256: {signature}\r\ncontent-length: {}\r\n\r\n",
@@ -213,7 +201,7 @@ async fn a_connector_that_does_not_read_is_let_go_with_all_that_waits_for_it() -
         json!({ "heartbeat_seconds": 1, "max_in_flight_bytes": 1 << 30, "max_queue_bytes": 1 << 30 });
     let (_stand, receiver) = start(Setup::limits(limits)).await;
     for nth in 0..8 {
-        sender::accepted(receiver.address(), &nth.to_string(), vec![b'x'; BODY]).await?;
+        receiver.accepted(&nth.to_string(), vec![b'x'; BODY]).await?;
     }
     let mut stream = TcpStream::connect(receiver.address()).await?;
     let head = format!(
@@ -249,7 +237,10 @@ async fn a_connector_that_does_not_read_is_let_go_with_all_that_waits_for_it() -
 
 /// Runs the binary to its end and returns its exit code and everything it said.
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(binary()).args(arguments).output().expect("the binary can be started");
+    let output = Command::new(built_binary().expect("the binary is built"))
+        .args(arguments)
+        .output()
+        .expect("the binary can be started");
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }

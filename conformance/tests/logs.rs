@@ -1,13 +1,11 @@
 //! The lines that tell each webhook's way, on both ends, and what must never stand in a log.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use conformance::case::{Failed, ensure, ensure_eq};
 use conformance::party::destination::{Destination, Manners};
 use conformance::party::receiver::{ADMIN, CHANNEL, SECRET, Setup, TOKEN, WEBHOOK};
-use conformance::party::sender;
-use conformance::stand::{Buffer, Stand};
+use conformance::stand::{Buffer, Stand, built_binary};
 use http::StatusCode;
 use serde_json::json;
 
@@ -17,17 +15,9 @@ const BODY: &str = "the body of a webhook, which no log may show";
 /// A secret that the connector sends to its destination.
 const API_KEY: &str = "api key of the destination";
 
-fn binary() -> PathBuf {
-    if let Some(named) = std::env::var_os("WEBHOOK_CONNECT_BIN") {
-        return named.into();
-    }
-    let own = std::env::current_exe().expect("a test knows its own path");
-    own.parent().and_then(Path::parent).expect("tests lie two folders deep").join("webhook-connect")
-}
-
 #[tokio::test]
 async fn both_ends_tell_each_webhooks_way_and_show_no_body_and_no_secret() -> Result<(), Failed> {
-    let stand = Stand::new(binary(), Buffer::Embedded)?;
+    let stand = Stand::new(built_binary()?, Buffer::Embedded)?;
     let mut receiver = stand.receiver(Setup::default()).await?;
     let destination = Destination::start().await?;
     let config = json!({
@@ -37,15 +27,15 @@ async fn both_ends_tell_each_webhooks_way_and_show_no_body_and_no_secret() -> Re
         }}},
     });
     let connector = stand.connector(&config)?;
-    let good = sender::accepted(receiver.address(), "good", BODY).await?;
+    let good = receiver.accepted("good", BODY).await?;
     let most = Duration::from_secs(10);
     receiver.settles("it is delivered", most, |stats| stats.count("messages_delivered") == 1).await?;
     destination.behave(Manners { status: StatusCode::UNPROCESSABLE_ENTITY, ..Manners::default() });
-    let bad = sender::accepted(receiver.address(), "bad", BODY).await?;
+    let bad = receiver.accepted("bad", BODY).await?;
     receiver.settles("it is parked", most, |stats| stats.count("messages_dead_lettered") == 1).await?;
-    let forged = sender::send(receiver.address(), "forged", "unsigned as it stands").await?;
+    let forged = receiver.send("forged", "unsigned as it stands").await?;
     ensure_eq("a signed one", &forged.status.as_u16(), &200)?;
-    let (near, far) = (receiver.process().log()?, connector.log()?);
+    let (near, far) = (receiver.process()?.log()?, connector.log()?);
     let line = |log: &str, id: &str, what: &str| {
         log.lines().any(|line| {
             line.contains("webhook_connect::flow")

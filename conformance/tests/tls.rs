@@ -1,14 +1,14 @@
 //! Both ends of the real binary over TLS, with certificates made here.
 #![cfg(test)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use conformance::party::destination::Destination;
 use conformance::party::receiver::{CHANNEL, Setup, TOKEN};
 use conformance::party::sender;
-use conformance::stand::{Buffer, Stand};
+use conformance::stand::{Buffer, Stand, built_binary};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -21,14 +21,6 @@ use tokio_rustls::TlsConnector;
 
 /// How long something may take that is not waiting for anything.
 const SOON: Duration = Duration::from_secs(10);
-
-fn binary() -> PathBuf {
-    if let Some(named) = std::env::var_os("WEBHOOK_CONNECT_BIN") {
-        return named.into();
-    }
-    let own = std::env::current_exe().expect("a test knows its own path");
-    own.parent().and_then(Path::parent).expect("tests lie two folders deep").join("webhook-connect")
-}
 
 /// Makes an authority, and certificates of it for the receiver and a connector, in `folder`.
 fn certificates(folder: &Path) -> RootCertStore {
@@ -66,7 +58,7 @@ async fn post(port: u16, roots: RootCertStore, body: &'static [u8]) -> u16 {
 
 #[tokio::test]
 async fn a_webhook_travels_encrypted_from_its_sender_to_the_connector() {
-    let stand = Stand::new(binary(), Buffer::Embedded).unwrap();
+    let stand = Stand::new(built_binary().unwrap(), Buffer::Embedded).unwrap();
     let roots = certificates(stand.folder());
     // Relative paths are relative to the file they stand in.
     let tls = json!({ "cert": "localhost.pem", "key": "localhost.key", "client_ca": "ca.pem" });

@@ -7,12 +7,11 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::case::{Case, Failed, Varies, ensure, ensure_eq};
+use crate::case::{Case, Failed, Need, Varies, ensure, ensure_eq};
 use crate::party::destination::{Destination, Manners};
 use crate::party::http as client;
 use crate::party::process::Process;
 use crate::party::receiver::{CHANNEL, Receiver, Setup, TOKEN};
-use crate::party::sender;
 use crate::party::wait::until;
 use crate::stand::Stand;
 
@@ -28,6 +27,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a link that fails twice is tried alone, and one acknowledgement follows",
         proves: "G10",
         needs_durability: false,
+        needs: Need::Connector,
         varies: Varies::No,
         run: |stand| Box::pin(only_what_failed(stand)),
     },
@@ -36,6 +36,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a best-effort link that fails is counted; a required one that rejects parks, with its name and why",
         proves: "G10",
         needs_durability: false,
+        needs: Need::Connector,
         varies: Varies::No,
         run: |stand| Box::pin(best_effort_and_required(stand)),
     },
@@ -67,7 +68,7 @@ async fn only_what_failed(stand: Stand) -> Result<(), Failed> {
         let mut connector = stand.connector(&chained(&receiver, chain, json!({ "execution": execution })))?;
         let before: Vec<usize> = destinations.iter().map(Destination::count).collect();
         destinations[1].answer_next([StatusCode::INTERNAL_SERVER_ERROR; 2]);
-        let id = sender::accepted(receiver.address(), execution, "1").await?;
+        let id = receiver.accepted(execution, "1").await?;
         let delivered = |stats: &crate::party::receiver::Stats| stats.count("messages_delivered") == round;
         receiver.settles("the webhook is delivered", SOON, delivered).await?;
         tokio::time::sleep(NEVER).await;
@@ -92,17 +93,17 @@ async fn best_effort_and_required(stand: Stand) -> Result<(), Failed> {
     let config = chained(&receiver, json!([item(&required), second]), json!({}));
     let (_connector, status) = connector_with_status(&stand, &config).await?;
     best_effort.behave(Manners { status: StatusCode::BAD_REQUEST, ..Manners::default() });
-    sender::accepted(receiver.address(), "a", "1").await?;
+    receiver.accepted("a", "1").await?;
     let delivered = |stats: &crate::party::receiver::Stats| stats.count("messages_delivered") == 1;
     receiver.settles("the webhook is delivered all the same", SOON, delivered).await?;
     ensure_eq("calls of the links", &(required.count(), best_effort.count()), &(1, 1))?;
     ensure_eq("failures counted", &best_effort_failures(status).await?, &1)?;
 
     required.behave(Manners { status: StatusCode::UNPROCESSABLE_ENTITY, ..Manners::default() });
-    let id = sender::accepted(receiver.address(), "b", "2").await?;
+    let id = receiver.accepted("b", "2").await?;
     let parked = |stats: &crate::party::receiver::Stats| stats.count("messages_dead_lettered") == 1;
     receiver.settles("the webhook is parked", SOON, parked).await?;
-    let letters = receiver.dead_letters().await?;
+    let letters = receiver.dead_letters(0).await?;
     ensure_eq("the id of the dead letter", &letters[0]["message_id"], &json!(id))?;
     let reason = letters[0]["reason"].as_str().unwrap_or_default();
     stand.note(format!("parked because: {reason}"));
@@ -117,7 +118,7 @@ async fn connector_with_status(stand: &Stand, config: &Value) -> Result<(Process
     let (path, log) = (stand.folder().join("connector.json"), stand.folder().join("connector.log"));
     std::fs::write(&path, config.to_string())?;
     let arguments = ["--config".as_ref(), path.as_os_str(), "--status".as_ref(), OsStr::new("127.0.0.1:0")];
-    let mut process = Process::start(stand.binary(), &arguments, &log)?;
+    let mut process = Process::start(stand.binary()?, &arguments, &log)?;
     let find = |text: &str| {
         let line = text.lines().find(|line| line.contains("serving the status"))?;
         line.split_once("address=")?.1.split_whitespace().next()?.parse().ok()

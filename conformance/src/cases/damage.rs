@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::case::{Case, Failed, Varies, ensure, ensure_eq};
+use crate::case::{Case, Failed, Need, Varies, ensure, ensure_eq};
 use crate::party::receiver::{Receiver, Setup};
-use crate::party::sender;
 use crate::stand::Stand;
 
 /// How long a webhook may take to a connector that waits for it.
@@ -27,6 +26,7 @@ pub(super) const CASES: &[Case] = &[Case {
     title: "a flipped bit, a missing segment and a torn tail: it opens, says what is lost, and serves the rest; repair mends it",
     proves: "G14",
     needs_durability: true,
+    needs: Need::Restart,
     varies: Varies::No,
     run: |stand| Box::pin(damaged(stand)),
 }];
@@ -39,8 +39,8 @@ async fn damaged(stand: Stand) -> Result<(), Failed> {
             receiver.restart().await?;
         }
         runs.push(post(&receiver, run).await?);
-        receiver.process().terminate().await?;
-        receiver.process().ended(STOPPED).await?;
+        receiver.process()?.terminate().await?;
+        receiver.process()?.ended(STOPPED).await?;
     }
     let data = stand.folder().join("data");
     let sound = buffer(&stand, &["verify"], &data).await?;
@@ -56,7 +56,7 @@ async fn damaged(stand: Stand) -> Result<(), Failed> {
 
     told_and_exported(&stand, &data, &flipped, &served).await?;
     receiver.restart().await?;
-    let log = receiver.process().log()?;
+    let log = receiver.process()?.log()?;
     ensure(log.contains(&flipped), || format!("the id of the damaged webhook in the log:\n{log}"))?;
     ensure(log.contains("a segment of the log is missing"), || {
         format!("the missing segment in the log:\n{log}")
@@ -75,7 +75,7 @@ async fn damaged(stand: Stand) -> Result<(), Failed> {
     ensure(sound.status.success(), || {
         format!("a sound buffer after the repair, found {}", text(&sound.stdout))
     })?;
-    let on_copy = Stand::new(stand.binary().to_owned(), stand.buffer())?;
+    let on_copy = stand.another()?;
     let setup = Setup { data: Some(copy), ..Setup::default() };
     let receiver = on_copy.receiver(setup).await?;
     ensure_eq("what is served after the repair", &drain(&receiver, served.len()).await?, &served)?;
@@ -88,7 +88,7 @@ async fn post(receiver: &Receiver, run: usize) -> Result<Vec<String>, Failed> {
     let mut ids = Vec::with_capacity(EACH);
     for nth in 0..EACH {
         let name = format!("{run}-{nth}");
-        ids.push(sender::accepted(receiver.address(), &name, format!("{{\"name\":\"{name}\"}}")).await?);
+        ids.push(receiver.accepted(&name, format!("{{\"name\":\"{name}\"}}")).await?);
     }
     Ok(ids)
 }
@@ -169,7 +169,7 @@ async fn drain(receiver: &Receiver, count: usize) -> Result<Vec<String>, Failed>
 }
 
 async fn buffer(stand: &Stand, what: &[&str], data: &Path) -> Result<Output, Failed> {
-    let mut command = tokio::process::Command::new(stand.binary());
+    let mut command = tokio::process::Command::new(stand.binary()?);
     command.arg("buffer").args(what).arg(format!("embedded:{}", data.display()));
     Ok(command.stdin(Stdio::null()).output().await?)
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::case::{Case, Failed, ensure};
+use crate::case::{Case, Failed, Need, ensure};
 use crate::party::connector::{Link, header};
 use crate::party::receiver::{Receiver, Setup};
 use crate::party::sender::{self, DELIVERY};
@@ -32,6 +32,7 @@ pub(super) const CASES: &[Case] = &[Case {
     title: "a full and a read-only disk answer 503, lose nothing, and work again without a restart",
     proves: "G1",
     needs_durability: true,
+    needs: Need::Settings("a buffer on a disk that fails"),
     varies: crate::case::Varies::No,
     run: |stand| Box::pin(failing_disk(stand)),
 }];
@@ -64,8 +65,10 @@ impl Disk {
     /// Puts a read-only view of the disk over it, or takes it away. A file system with files open for writing cannot be
     /// remounted, so what the receiver has open stays writable; whatever it opens from now on is read-only.
     async fn set_read_only(&self, receiver: &mut Receiver, read_only: bool) -> Result<(), Failed> {
-        let id =
-            receiver.process().id().ok_or_else(|| Failed("the receiver does not run any more".to_owned()))?;
+        let id = receiver
+            .process()?
+            .id()
+            .ok_or_else(|| Failed("the receiver does not run any more".to_owned()))?;
         let folder = self.folder.display();
         let script = if read_only {
             format!("mount --bind '{folder}' '{folder}' && mount -o remount,bind,ro '{folder}'")
@@ -84,7 +87,7 @@ impl Disk {
 
 async fn failing_disk(stand: Stand) -> Result<(), Failed> {
     let Some(disk) = Disk::prepare(stand.folder().join("disk")).await? else {
-        stand.note("SKIPPED: mounting a small disk is not allowed here");
+        stand.leave_out("mounting a small disk is not allowed here");
         return Ok(());
     };
     let setup = Setup {
@@ -94,7 +97,10 @@ async fn failing_disk(stand: Stand) -> Result<(), Failed> {
     };
     let mut receiver = stand.receiver(setup).await?;
     let proved = prove(&stand, &disk, &mut receiver).await;
-    proved.map_err(|Failed(why)| Failed(format!("{why}\n{}", receiver.process().log().unwrap_or_default())))
+    proved.map_err(|Failed(why)| {
+        let log = receiver.process().and_then(|process| process.log()).unwrap_or_default();
+        Failed(format!("{why}\n{log}"))
+    })
 }
 
 async fn prove(stand: &Stand, disk: &Disk, receiver: &mut Receiver) -> Result<(), Failed> {
@@ -133,7 +139,7 @@ async fn take_all(link: &mut Link, seen: &mut BTreeSet<String>) -> Result<(), Fa
 async fn fill(receiver: &Receiver, name: &str, accepted: &mut BTreeSet<String>) -> Result<(), Failed> {
     for nth in 0..200 {
         let delivery = format!("{name}-{nth}");
-        let answer = sender::send(receiver.address(), &delivery, vec![b'x'; BODY]).await?;
+        let answer = receiver.send(&delivery, vec![b'x'; BODY]).await?;
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
             return Ok(());
         }
@@ -152,11 +158,11 @@ async fn until_read_only(
 ) -> Result<(), Failed> {
     for nth in 0..200 {
         let delivery = format!("read-only-{nth}");
-        let answer = sender::send(receiver.address(), &delivery, vec![b'x'; BODY]).await?;
+        let answer = receiver.send(&delivery, vec![b'x'; BODY]).await?;
         if answer.status == StatusCode::OK {
             accepted.insert(delivery);
             take_all(link, seen).await?;
-        } else if receiver.process().log()?.contains("Read-only file system") {
+        } else if receiver.process()?.log()?.contains("Read-only file system") {
             return ensure(answer.status == StatusCode::SERVICE_UNAVAILABLE, || {
                 format!("503 on a read-only disk, found {}", answer.status)
             });

@@ -7,12 +7,14 @@ use engine::ack::Cause;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::case::{Case, Failed, Varies, ensure, ensure_eq};
+use crate::case::{Case, Failed, Need, Varies, ensure, ensure_eq};
+use crate::cases::AUDIT;
 use crate::cases::fidelity::to_http;
+use crate::party::audit::Balance;
 use crate::party::connector::{Link, header};
 use crate::party::destination::{Destination, Manners};
 use crate::party::receiver::{Receiver, Setup};
-use crate::party::sender::{self, DELIVERY, Load};
+use crate::party::sender::{DELIVERY, Load};
 use crate::party::wait::until;
 use crate::stand::Stand;
 
@@ -31,6 +33,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a receiver that is killed under load, 20 times, loses nothing it answered 2xx",
         proves: "G14",
         needs_durability: true,
+        needs: Need::Restart,
         varies: Varies::No,
         run: |stand| Box::pin(receiver_killed(stand)),
     },
@@ -39,6 +42,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a connector that is killed under load, 20 times, loses nothing",
         proves: "G14",
         needs_durability: false,
+        needs: Need::Connector,
         varies: Varies::No,
         run: |stand| Box::pin(connector_killed(stand)),
     },
@@ -47,6 +51,7 @@ pub(super) const CASES: &[Case] = &[
         title: "what is older than its TTL is in the dead letters, and the audit balances",
         proves: "G12 G15",
         needs_durability: false,
+        needs: Need::Settings("ttl_seconds 1"),
         varies: Varies::No,
         run: |stand| Box::pin(expiry(stand)),
     },
@@ -55,6 +60,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a full queue answers 503 with Retry-After until there is room",
         proves: "G8",
         needs_durability: false,
+        needs: Need::Settings("max_queue_size 3"),
         varies: Varies::No,
         run: |stand| Box::pin(full_queue(stand)),
     },
@@ -63,14 +69,16 @@ pub(super) const CASES: &[Case] = &[
         title: "a destination that is unreachable for 200 rounds parks nothing and gets everything",
         proves: "G6",
         needs_durability: false,
+        needs: Need::Connector,
         varies: Varies::No,
         run: |stand| Box::pin(unreachable(stand)),
     },
     Case {
-        id: "LED-01",
+        id: AUDIT,
         title: "the audit balances after everything that can become of a webhook, and after a restart",
         proves: "G15",
         needs_durability: false,
+        needs: Need::Nothing,
         varies: Varies::No,
         run: |stand| Box::pin(audit(stand)),
     },
@@ -155,20 +163,20 @@ async fn expiry(stand: Stand) -> Result<(), Failed> {
     let receiver =
         stand.receiver(Setup::limits(json!({ "ttl_seconds": 1, "ack_timeout_seconds": 2 }))).await?;
     for nth in 0..3 {
-        sender::accepted(receiver.address(), &nth.to_string(), "1").await?;
+        receiver.accepted(&nth.to_string(), "1").await?;
     }
     receiver.settles("queued ones expire", SOON, |stats| stats.count("messages_expired") == 3).await?;
     let mut link = receiver.link(10).await?;
     ensure_eq("expired ones delivered", &link.maybe(Duration::from_millis(300)).await?, &None)?;
     // One in flight expires at its deadline; an acknowledgement afterwards still counts.
-    sender::accepted(receiver.address(), "flying", "1").await?;
+    receiver.accepted("flying", "1").await?;
     let flying = link.next(SOON).await?;
     receiver.settles("the one in flight expires", SOON, |stats| stats.count("messages_expired") == 4).await?;
     link.deliver(&flying).await?;
     let late =
         receiver.settles("the late one counts", SOON, |stats| stats.count("messages_delivered") == 1).await?;
     ensure_eq("expired ones left", &late.count("messages_expired"), &3)?;
-    let letters = receiver.dead_letters().await?;
+    let letters = receiver.dead_letters(0).await?;
     ensure(letters.len() == 3 && letters.iter().all(|letter| letter["state"] == "expired"), || {
         format!("three expired ones in the dead letters, found {letters:?}")
     })
@@ -177,7 +185,7 @@ async fn expiry(stand: Stand) -> Result<(), Failed> {
 async fn full_queue(stand: Stand) -> Result<(), Failed> {
     let by_count = stand.receiver(Setup::limits(json!({ "max_queue_size": 3 }))).await?;
     fill(&by_count, 3, "small").await?;
-    let second = Stand::new(stand.binary().to_owned(), stand.buffer())?;
+    let second = stand.another()?;
     let by_bytes = second.receiver(Setup::limits(json!({ "max_queue_bytes": 20_000 }))).await?;
     let room = fill(&by_bytes, 100, &"x".repeat(4_000)).await?;
     stand.note(format!("{room} webhooks of 4,000 bytes fit into 20,000 bytes"));
@@ -188,7 +196,7 @@ async fn full_queue(stand: Stand) -> Result<(), Failed> {
 async fn fill(receiver: &Receiver, most: usize, body: &str) -> Result<usize, Failed> {
     let (mut fitted, mut link) = (0, None::<Link>);
     loop {
-        let answer = sender::send(receiver.address(), &fitted.to_string(), body.to_owned()).await?;
+        let answer = receiver.send(&fitted.to_string(), body.to_owned()).await?;
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
             let wait =
                 answer.headers.get("retry-after").and_then(|wait| wait.to_str().ok()?.parse::<u64>().ok());
@@ -206,7 +214,7 @@ async fn fill(receiver: &Receiver, most: usize, body: &str) -> Result<usize, Fai
     let one = link.next(SOON).await?;
     link.deliver(&one).await?;
     receiver.settles("there is room", SOON, |stats| stats.count("messages_delivered") == 1).await?;
-    sender::accepted(receiver.address(), "more", body.to_owned()).await?;
+    receiver.accepted("more", body.to_owned()).await?;
     receiver.stats().await?.ensure_balance()?;
     Ok(fitted)
 }
@@ -216,7 +224,7 @@ async fn unreachable(stand: Stand) -> Result<(), Failed> {
     let receiver = stand.receiver(Setup::limits(limits)).await?;
     let mut link = receiver.link(5).await?;
     for nth in 0..5 {
-        sender::accepted(receiver.address(), &nth.to_string(), "1").await?;
+        receiver.accepted(&nth.to_string(), "1").await?;
     }
     for _ in 0..200 {
         let delivery = link.next(SOON).await?;
@@ -235,7 +243,7 @@ async fn unreachable(stand: Stand) -> Result<(), Failed> {
     destination.go_down().await;
     let mut connector = stand.connector(&to_http(&receiver, &destination.url()))?;
     for nth in 5..25 {
-        sender::accepted(receiver.address(), &nth.to_string(), "1").await?;
+        receiver.accepted(&nth.to_string(), "1").await?;
     }
     receiver.settles("the connector tries", SOON, |stats| stats.count("messages_in_flight") > 0).await?;
     destination.come_back().await?;
@@ -249,13 +257,25 @@ async fn unreachable(stand: Stand) -> Result<(), Failed> {
     connector.kill().await
 }
 
+/// On a channel of others, the balance is looked at after all that the other cases did.
+async fn balance(stand: Stand) -> Result<(), Failed> {
+    let receiver = stand.receiver(Setup::default()).await?;
+    let stats = receiver.stats().await?;
+    stats.ensure_balance()?;
+    stand.note(format!("after all cases: {}", Balance::of(stats.told())?));
+    Ok(())
+}
+
 async fn audit(stand: Stand) -> Result<(), Failed> {
+    if !stand.is_own() {
+        return balance(stand).await;
+    }
     let limits =
         json!({ "max_queue_size": 6, "overflow": "drop_oldest", "max_deliveries": 2, "ttl_seconds": 4 });
     let mut receiver = stand.receiver(Setup::limits(limits)).await?;
     let mut link = receiver.link(3).await?;
     for nth in 0..3 {
-        sender::accepted(receiver.address(), &nth.to_string(), "1").await?;
+        receiver.accepted(&nth.to_string(), "1").await?;
     }
     let (one, two, three) = (link.next(SOON).await?, link.next(SOON).await?, link.next(SOON).await?);
     link.deliver(&one).await?;
@@ -266,11 +286,13 @@ async fn audit(stand: Stand) -> Result<(), Failed> {
     receiver.settles("both are parked", SOON, |stats| stats.count("messages_dead_lettered") == 2).await?;
     drop(link);
     for nth in 10..19 {
-        sender::accepted(receiver.address(), &nth.to_string(), "1").await?;
+        receiver.accepted(&nth.to_string(), "1").await?;
     }
     receiver.settles("three are displaced", SOON, |stats| stats.count("messages_dropped") == 3).await?;
     let full = receiver.stats().await?;
-    if stand.is_durable() {
+    if let Some(why) = stand.no_restart() {
+        stand.note(format!("the restart was left out: {why}"));
+    } else {
         receiver.kill().await?;
         receiver.restart().await?;
         let after = receiver.stats().await?;
@@ -278,8 +300,6 @@ async fn audit(stand: Stand) -> Result<(), Failed> {
             let name = format!("messages_{figure}");
             ensure_eq(&name, &after.count(&name), &full.count(&name))?;
         }
-    } else {
-        stand.note("the restart was left out: this buffer does not survive one");
     }
     let last =
         receiver.settles("the rest expires", SOON * 2, |stats| stats.count("messages_expired") == 6).await?;

@@ -7,12 +7,12 @@ use schemas::wire::frame::Frame;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::case::{Case, Failed, Varies, ensure, ensure_eq};
+use crate::case::{Case, Failed, Need, Varies, ensure, ensure_eq};
 use crate::cases::fidelity::to_http;
 use crate::party::connector::header;
 use crate::party::destination::{Destination, Manners};
 use crate::party::receiver::Setup;
-use crate::party::sender::{self, DELIVERY, Load};
+use crate::party::sender::{DELIVERY, Load};
 use crate::stand::Stand;
 
 /// How long a webhook may take to a connector that waits for it.
@@ -27,6 +27,7 @@ pub(super) const CASES: &[Case] = &[
         title: "1,000 webhooks at window 1 arrive first in the order of their acceptance",
         proves: "G16",
         needs_durability: false,
+        needs: Need::Nothing,
         varies: Varies::No,
         run: |stand| Box::pin(order(stand)),
     },
@@ -35,6 +36,7 @@ pub(super) const CASES: &[Case] = &[
         title: "SIGTERM under load on both sides loses nothing and ends in time",
         proves: "G13",
         needs_durability: true,
+        needs: Need::Restart,
         varies: Varies::No,
         run: |stand| Box::pin(shutdown(stand)),
     },
@@ -42,15 +44,17 @@ pub(super) const CASES: &[Case] = &[
 
 async fn order(stand: Stand) -> Result<(), Failed> {
     let mut receiver = stand.receiver(Setup::default()).await?;
-    let mut client = crate::party::http::Client::connect(receiver.address()).await?;
-    for nth in 0..1_000 {
-        let request = sender::post(b"1").header(DELIVERY, nth.to_string());
-        let answer = client.send(request.body(http_body_util::Full::from("1"))?).await?;
-        ensure_eq("the answer", &answer.status.as_u16(), &200)?;
+    // A channel that others use is loaded with no more than shows it.
+    let count = if stand.is_own() { 1_000 } else { 50 };
+    if count < 1_000 {
+        stand.note(format!("{count} webhooks here, not 1,000"));
+    }
+    for nth in 0..count {
+        receiver.accepted(&nth.to_string(), "1").await?;
     }
     let mut link = receiver.link(1).await?;
     let mut last = 0;
-    for nth in 0..1_000 {
+    for nth in 0..count {
         let delivery = link.next(SOON).await?;
         ensure_eq("the order", &header(&delivery.webhook, DELIVERY), &nth.to_string())?;
         let sequence = delivery.webhook.transit.sequence;
@@ -58,14 +62,14 @@ async fn order(stand: Stand) -> Result<(), Failed> {
         last = sequence;
         link.deliver(&delivery).await?;
     }
-    if !stand.is_durable() {
-        stand.note("the restart was left out: this buffer does not survive one");
+    if let Some(why) = stand.no_restart() {
+        stand.note(format!("the restart was left out: {why}"));
         return Ok(());
     }
-    receiver.settles("all are delivered", SOON, |stats| stats.count("messages_delivered") == 1_000).await?;
+    receiver.settles("all are delivered", SOON, |stats| stats.count("messages_delivered") == count).await?;
     receiver.kill().await?;
     receiver.restart().await?;
-    sender::accepted(receiver.address(), "after", "1").await?;
+    receiver.accepted("after", "1").await?;
     let sequence = receiver.link(1).await?.next(SOON).await?.webhook.transit.sequence;
     ensure(sequence > last, || format!("a sequence above {last} after the restart, found {sequence}"))
 }
@@ -83,8 +87,8 @@ async fn shutdown(stand: Stand) -> Result<(), Failed> {
     ensure(connector.ended(STOPPED).await?.success(), || "the connector ends with exit code 0".to_owned())?;
     let mut connector = stand.connector(&config)?;
     destination.reached(destination.count() + 50).await?;
-    receiver.process().terminate().await?;
-    let status = receiver.process().ended(STOPPED).await?;
+    receiver.process()?.terminate().await?;
+    let status = receiver.process()?.ended(STOPPED).await?;
     ensure(status.success(), || format!("the receiver ends with exit code 0, found {status}"))?;
     let accepted = load.end().await;
     receiver.restart().await?;
@@ -100,7 +104,7 @@ async fn shutdown(stand: Stand) -> Result<(), Failed> {
     ensure(lost.is_empty(), || format!("answered 2xx and lost: {lost:?}"))?;
     ensure(twice <= 40, || format!("at most what was in flight twice, found {twice}"))?;
     connector.kill().await?;
-    held_at_the_end(Stand::new(stand.binary().to_owned(), stand.buffer())?).await
+    held_at_the_end(stand.another()?).await
 }
 
 /// What nobody settles is given back when the time is over, and holds the end up no longer than that.
@@ -108,10 +112,10 @@ async fn held_at_the_end(stand: Stand) -> Result<(), Failed> {
     let drain = json!({ "drain_seconds": 2 });
     let mut receiver = stand.receiver(Setup { receiver: drain, ..Setup::default() }).await?;
     let mut link = receiver.link(1).await?;
-    let id = sender::accepted(receiver.address(), "held", "1").await?;
+    let id = receiver.accepted("held", "1").await?;
     link.next(SOON).await?;
     let began = Instant::now();
-    receiver.process().terminate().await?;
+    receiver.process()?.terminate().await?;
     loop {
         match link.frame(STOPPED).await? {
             Some(Frame::Bye(_)) => break,
@@ -119,7 +123,7 @@ async fn held_at_the_end(stand: Stand) -> Result<(), Failed> {
             None => return Err(Failed("the connector is told goodbye".to_owned())),
         }
     }
-    let status = receiver.process().ended(STOPPED).await?;
+    let status = receiver.process()?.ended(STOPPED).await?;
     let took = began.elapsed();
     ensure(status.success(), || format!("the receiver ends with exit code 0, found {status}"))?;
     ensure(took < Duration::from_secs(4), || format!("an end after 2 s, found {took:?}"))?;

@@ -9,7 +9,7 @@ use ::http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use crate::case::{Case, Failed, Varies, ensure, ensure_eq};
+use crate::case::{Case, Failed, Need, Varies, ensure, ensure_eq};
 use crate::cases::fidelity::to_http;
 use crate::party::destination::Destination;
 use crate::party::http::{self, Answer};
@@ -30,6 +30,7 @@ pub(super) const CASES: &[Case] = &[Case {
     title: "A new configuration under load: routes are added, changed, removed; a wrong one changes nothing; nothing is lost",
     proves: "G13",
     needs_durability: false,
+    needs: Need::Settings("files that change while it runs"),
     varies: Varies::No,
     run: |stand| Box::pin(reload(stand)),
 }];
@@ -81,14 +82,14 @@ async fn receiver_changes(stand: &Stand, receiver: &mut Receiver, first: Value) 
     ensure_eq("a webhook that is not there yet", &status_of(address, "added").await?, &404)?;
     let answer = ask(address, json!({ "validate_only": true })).await?;
     ensure_eq("what would change", &answer.json()?["details"]["added"], &json!(["added"]))?;
-    receiver.process().signal("HUP").await?;
+    receiver.process()?.signal("HUP").await?;
     becomes(address, "added", 401).await?;
 
     // A file that is no JSON, written in place and noticed.
-    let from = receiver.process().log()?.len();
+    let from = receiver.process()?.log()?.len();
     std::fs::write(&path, "{\"in\": {\"module\": \"webhook_connect\",")?;
     let told = |text: &str| text.contains("the one before stays in force").then_some(());
-    receiver.process().says("the fault is told", from, IN_FORCE, told).await?;
+    receiver.process()?.says("the fault is told", from, IN_FORCE, told).await?;
     let answer = ask(address, json!({})).await?;
     ensure_eq("the answer to an operator", &answer.status.as_u16(), &400)?;
     let details = answer.json()?["details"].to_string();

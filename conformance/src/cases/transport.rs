@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::case::{Case, Failed, Varies, ensure};
+use crate::case::{Case, Failed, Need, Varies, ensure};
 use crate::cases::fidelity::to_http;
-use crate::party::connector::{Link, Transport};
+use crate::party::connector::Link;
 use crate::party::destination::Destination;
 use crate::party::process::Process;
 use crate::party::proxy::{Mode, Proxy};
-use crate::party::receiver::{CHANNEL, Receiver, Setup, TOKEN};
-use crate::party::sender;
+use crate::party::receiver::{CHANNEL, Receiver, Setup, TOKEN, Target};
+use crate::party::transport::Transport;
 use crate::party::wait::until;
 use crate::stand::Stand;
 
@@ -25,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a bad token, an unknown channel and another channel's token are all answered 401",
         proves: "F4.5",
         needs_durability: false,
+        needs: Need::Nothing,
         varies: Varies::All,
         run: |stand| Box::pin(tokens(stand)),
     },
@@ -33,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
         title: "both ends notice a link that went silent",
         proves: "G5",
         needs_durability: false,
+        needs: Need::Settings("heartbeat_seconds 1"),
         varies: Varies::ButLongPoll,
         run: |stand| Box::pin(silent_link(stand)),
     },
@@ -41,6 +43,7 @@ pub(super) const CASES: &[Case] = &[
         title: "with WebSocket blocked, webhooks come by events, then by polling, and by WebSocket again later",
         proves: "F4.3",
         needs_durability: false,
+        needs: Need::Connector,
         varies: Varies::No,
         run: |stand| Box::pin(fallback(stand)),
     },
@@ -49,6 +52,7 @@ pub(super) const CASES: &[Case] = &[
         title: "a connector that stops reading holds no more than its window, and gets what it missed",
         proves: "G8",
         needs_durability: false,
+        needs: Need::Nothing,
         varies: Varies::ButLongPoll,
         run: |stand| Box::pin(stalled(stand)),
     },
@@ -57,6 +61,7 @@ pub(super) const CASES: &[Case] = &[
         title: "taps see every webhook, workers share them, and a stalled tap is told its gap",
         proves: "F1.12",
         needs_durability: false,
+        needs: Need::Nothing,
         varies: Varies::All,
         run: |stand| Box::pin(taps(stand)),
     },
@@ -64,14 +69,17 @@ pub(super) const CASES: &[Case] = &[
 
 async fn tokens(stand: Stand) -> Result<(), Failed> {
     let receiver = stand.receiver(Setup::default()).await?;
-    for (channel, token) in [(CHANNEL, "wrong"), (CHANNEL, ""), ("unknown", TOKEN), (CHANNEL, &TOKEN[1..])] {
-        let refused = match Link::open(stand.transport(), receiver.address(), channel, token, 1).await {
+    let Target { site, channel: own, token, .. } = receiver.target();
+    let token = token.expose();
+    let shorter: String = token.chars().skip(1).collect();
+    for (channel, token) in [(own.as_str(), "wrong"), (own, ""), ("unknown", token), (own, &shorter)] {
+        let refused = match Link::open(stand.transport(), site, channel, token, 1).await {
             // A poll says it when it polls.
             Ok(mut link) => link.maybe(Duration::from_secs(1)).await.map(|_| ()),
             Err(why) => Err(why),
         };
         let why = refused.err().map(|Failed(why)| why).unwrap_or_default();
-        ensure(why.contains("401"), || format!("401 for channel {channel}, found: {why}"))?;
+        ensure(why.contains("401"), || format!("expected 401 for channel `{channel}`, found: {why}"))?;
     }
     receiver.link(1).await.map(|_| ())
 }
@@ -80,7 +88,7 @@ async fn silent_link(stand: Stand) -> Result<(), Failed> {
     let receiver = stand.receiver(Setup::limits(json!({ "heartbeat_seconds": 1 }))).await?;
     let proxy = Proxy::start(receiver.address()).await?;
     let mut far = Link::open(stand.transport(), proxy.address(), CHANNEL, TOKEN, 1).await?;
-    sender::accepted(receiver.address(), "a", "1").await?;
+    receiver.accepted("a", "1").await?;
     far.next(SOON).await?;
     proxy.set(Mode::Stall);
     let stalled = Instant::now();
@@ -106,7 +114,7 @@ async fn silent_link(stand: Stand) -> Result<(), Failed> {
     proxy.set(Mode::Stall);
     receiver.settles("its session ended", SOON, |stats| stats.count("connected_clients") == 0).await?;
     proxy.set(Mode::Pass);
-    sender::accepted(receiver.address(), "b", "1").await?;
+    receiver.accepted("b", "1").await?;
     until("the connector connects anew", SOON * 3, || {
         let there = !destination.calls().is_empty();
         async move { Ok(there.then_some(())) }
@@ -120,14 +128,19 @@ async fn stalled(stand: Stand) -> Result<(), Failed> {
     const WINDOW: usize = 8;
     let receiver = stand.receiver(Setup::default()).await?;
     let mut link = receiver.link(WINDOW).await?;
+    // A channel that others use is loaded with no more than shows it.
+    let size = if stand.is_own() { 512 * 1024 } else { 32 * 1024 };
+    let body = |nth: u8| format!("\"{}\"", char::from(b'0' + nth).to_string().repeat(size)).into_bytes();
     for nth in 0..40_u8 {
-        sender::accepted(receiver.address(), &nth.to_string(), vec![nth; 512 * 1024]).await?;
+        receiver.accepted(&nth.to_string(), body(nth)).await?;
         let stats = receiver.stats().await?;
         ensure(stats.count("messages_in_flight") <= 8, || format!("at most a window, found {stats:?}"))?;
     }
     for nth in 0..40_u8 {
         let delivery = link.next(SOON).await?;
-        ensure(delivery.webhook.body == vec![nth; 512 * 1024], || format!("webhook {nth} in its place"))?;
+        ensure(delivery.webhook.body == body(nth), || {
+            format!("expected webhook {nth} in its place, found {}", delivery.webhook.id())
+        })?;
         link.deliver(&delivery).await?;
     }
     receiver.settles("all are delivered", SOON, |stats| stats.count("messages_delivered") == 40).await?;
@@ -175,7 +188,7 @@ async fn travels(
     };
     connector.says(&format!("connected by {transport}"), from, SOON * 6, connected).await?;
     let before = destination.count();
-    sender::accepted(receiver.address(), transport, "1").await?;
+    receiver.accepted(transport, "1").await?;
     until("the webhook arrives", SOON * 2, || {
         let there = destination.count() > before;
         async move { Ok(there.then_some(())) }
@@ -187,23 +200,23 @@ async fn travels(
 async fn taps(stand: Stand) -> Result<(), Failed> {
     const LARGE: usize = 1 << 20;
     let receiver = stand.receiver(Setup::default()).await?;
-    let (transport, address) = (stand.transport(), receiver.address());
     let mut taps = Vec::new();
-    for _ in 0..3 {
-        let mut tap = Link::tap(transport, address, CHANNEL, TOKEN).await?;
+    let count = if stand.is_own() { 3 } else { 2 };
+    for _ in 0..count {
+        let mut tap = receiver.tap().await?;
         // A tap that polls stands somewhere once it has polled.
         ensure(tap.maybe(Duration::from_millis(100)).await?.is_none(), || "nothing is there yet".to_owned())?;
         taps.push(tap);
     }
     let mut workers = [receiver.link(10).await?, receiver.link(10).await?];
     for nth in 0..10_u8 {
-        sender::accepted(address, &nth.to_string(), vec![nth]).await?;
+        receiver.accepted(&nth.to_string(), nth.to_string()).await?;
     }
     let (stalled, lively) = taps.split_at_mut(1);
     for tap in lively {
         for nth in 0..10_u8 {
             let delivery = tap.next(SOON).await?;
-            ensure(delivery.webhook.body[..] == [nth], || format!("webhook {nth} in its place"))?;
+            ensure(delivery.webhook.body == nth.to_string(), || format!("webhook {nth} in its place"))?;
             // What a tap says counts for nobody.
             drop(tap.deliver(&delivery).await);
         }
@@ -220,9 +233,13 @@ async fn taps(stand: Stand) -> Result<(), Failed> {
         }
     }
     receiver.settles("the workers share all", SOON, |stats| stats.count("messages_delivered") == 10).await?;
+    if !stand.is_own() {
+        stand.note("the stalled tap was left out: it takes 60 MiB of webhooks");
+        return Ok(());
+    }
     // One tap stops looking; nobody is held back by it.
     for nth in 0..60_u8 {
-        sender::accepted(address, &nth.to_string(), vec![nth; LARGE]).await?;
+        receiver.accepted(&nth.to_string(), vec![nth; LARGE]).await?;
         let worker = &mut workers[0];
         if let Some(delivery) = worker.maybe(Duration::from_millis(20)).await? {
             worker.deliver(&delivery).await?;

@@ -1,11 +1,11 @@
 //! The connector's end of the compatible transports, as small as cases need it.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use ::http::Request;
+use ::http::header::HOST;
 use ::http::request::Builder;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -16,12 +16,12 @@ use schemas::wire::compatible::{
     FromConnector, FromReceiver, Gap, Polled, Received, TAP_HEADER, WINDOW_HEADER,
 };
 use schemas::wire::{VERSION, VERSION_HEADER};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::case::{Failed, ensure};
 use crate::party::http;
+use crate::party::site::Site;
 
 /// The bytes of every window, which cases leave wide.
 const BYTES: usize = 64 << 20;
@@ -53,18 +53,16 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) async fn open(
-        address: SocketAddr,
-        channel: &str,
-        announced: Announced<'_>,
-    ) -> Result<Self, Failed> {
-        let stream = TcpStream::connect(address).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    pub(super) async fn open(site: &Site, channel: &str, announced: Announced<'_>) -> Result<Self, Failed> {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(site.connect().await?)).await?;
         let mut task = JoinSet::new();
         // A connection that breaks shows in what is read.
         task.spawn(async move { drop(connection.await) });
-        let request = announce(Request::get(format!("/connect/stream/{channel}/sse")), announced)
+        let mut request = announce(Request::get(format!("/connect/stream/{channel}/sse")), announced)
             .body(Full::<Bytes>::default())?;
+        if let Some(host) = site.host() {
+            request.headers_mut().insert(HOST, host.clone());
+        }
         let answer = sender.send_request(request).await?;
         ensure(answer.status() == 200, || format!("the stream was answered {}", answer.status()))?;
         Ok(Self { body: answer.into_body(), read: BytesMut::new(), _connection: task })
@@ -100,7 +98,7 @@ impl Events {
 /// A connector that polls. Each has a name of its own, which its window belongs to.
 #[derive(Debug)]
 pub(super) struct Poll {
-    pub(super) address: SocketAddr,
+    pub(super) site: Site,
     pub(super) channel: String,
     pub(super) token: String,
     pub(super) window: usize,
@@ -112,13 +110,13 @@ pub(super) struct Poll {
 }
 
 impl Poll {
-    pub(super) fn new(address: SocketAddr, channel: &str, announced: Announced<'_>) -> Self {
+    pub(super) fn new(site: Site, channel: &str, announced: Announced<'_>) -> Self {
         let Announced { token, window, tap } = announced;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("conformance-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let (channel, token) = (channel.to_owned(), token.to_owned());
         Self {
-            address,
+            site,
             channel,
             token,
             window,
@@ -156,7 +154,7 @@ impl Poll {
         )
         .header("x-connector-id", &self.name)
         .body(Full::default())?;
-        let answer = http::send(self.address, request).await?;
+        let answer = http::send(&self.site, request).await?;
         match answer.status.as_u16() {
             204 => Ok(None),
             200 => {
@@ -174,26 +172,26 @@ impl Poll {
 /// # Errors
 /// The receiver cannot be reached, or it is nothing that is said there.
 pub async fn say(
-    address: SocketAddr,
+    site: impl Into<Site>,
     token: &str,
     connection: &str,
     told: &FromConnector,
 ) -> Result<u16, Failed> {
     let query = told.to_query().ok_or_else(|| Failed("this is not said by HTTP".to_owned()))?;
-    post(address, token, connection, &query).await
+    post(site, token, connection, &query).await
 }
 
 /// Posts any query to `/connect/ack` and returns the status of the answer.
 ///
 /// # Errors
 /// The receiver cannot be reached.
-pub async fn post(address: SocketAddr, token: &str, connection: &str, query: &str) -> Result<u16, Failed> {
+pub async fn post(site: impl Into<Site>, token: &str, connection: &str, query: &str) -> Result<u16, Failed> {
     let request = Request::post(format!("/connect/ack?{query}"))
         .header("host", "localhost")
         .header("authorization", format!("Bearer {token}"))
         .header("x-connection-id", connection)
         .body(Full::default())?;
-    Ok(http::send(address, request).await?.status.as_u16())
+    Ok(http::send(site, request).await?.status.as_u16())
 }
 
 /// Returns the text of a message on a WebSocket.

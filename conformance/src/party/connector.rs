@@ -1,77 +1,64 @@
 //! A connector that does what a case tells it, over any transport.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use ::http::Request;
+use ::http::header::HOST;
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::{TokioAdapter, client_async};
 use engine::ack::{Cause, Outcome, Reason};
 use engine::ledger::Window;
 use engine::webhook::{Id, Webhook};
 use futures::StreamExt;
+use http_body_util::Full;
 use schemas::wire::compatible::{FromConnector, FromReceiver, TAP_HEADER, WINDOW_HEADER};
 use schemas::wire::frame::{Delivery, Frame, Returned, Settle};
 use schemas::wire::{SUBPROTOCOL, VERSION, VERSION_HEADER};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Error, Message};
 
-use crate::case::Failed;
+use crate::case::{Failed, ensure_eq};
 use crate::party::compatible::{self, Announced, Events, Poll};
+use crate::party::http;
+use crate::party::post::{Posted, Whose};
+use crate::party::site::{Site, Wire};
+use crate::party::transport::Transport;
 
 /// The bytes of every window, which cases leave wide.
 const BYTES: usize = 64 << 20;
 
-/// How a connector is connected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// WebSocket with the native dialect.
-    WebSocket,
-    /// WebSocket with the compatible dialect.
-    WebSocketCompatible,
-    /// Server-sent events.
-    Sse,
-    /// Long poll.
-    LongPoll,
-}
-
-impl Transport {
-    /// Every transport.
-    pub const ALL: [Self; 4] = [Self::WebSocket, Self::WebSocketCompatible, Self::Sse, Self::LongPoll];
-
-    /// Returns its name in reports.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::WebSocket => "websocket",
-            Self::WebSocketCompatible => "websocket_compatible",
-            Self::Sse => "sse",
-            Self::LongPoll => "long_poll",
-        }
-    }
-
-    /// Returns true when acknowledgements go by HTTP.
-    #[must_use]
-    pub fn settles_by_http(self) -> bool {
-        matches!(self, Self::Sse | Self::LongPoll)
-    }
-}
+/// How long a webhook of somebody else is put off, so that the suite does not meet it again and it is not lost.
+const PUT_OFF: Duration = Duration::from_secs(60);
 
 /// A connection to a channel. Dropping it cuts the connection without a word.
 #[derive(Debug)]
 pub struct Link {
     way: Way,
     waiting: VecDeque<Delivery>,
-    address: SocketAddr,
+    site: Site,
     token: String,
     missed: u64,
     /// The connection's name, as the receiver gave it.
     connection: String,
+    is_tap: bool,
+    /// What is this case's, on a channel that others post to as well; none on a channel of its own.
+    own: Option<Posted>,
+    put_off: usize,
+    greeting: Option<Greeting>,
 }
 
-type Socket = WebSocketStream<TokioAdapter<TcpStream>>;
+/// What a receiver says of a channel when it greets natively.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// How often signs of life are exchanged.
+    pub heartbeat: Duration,
+    /// When a webhook that nobody settles is delivered again.
+    pub ack_deadline: Duration,
+}
+
+type Socket = WebSocketStream<TokioAdapter<Wire>>;
 
 #[derive(Debug)]
 enum Way {
@@ -87,12 +74,12 @@ impl Link {
     /// # Errors
     /// It is refused.
     pub async fn connect(
-        address: SocketAddr,
+        site: impl Into<Site>,
         channel: &str,
         token: &str,
         window: usize,
     ) -> Result<Self, Failed> {
-        Self::open(Transport::WebSocket, address, channel, token, window).await
+        Self::open(Transport::WebSocket, site, channel, token, window).await
     }
 
     /// Connects to `channel` with a window in webhooks.
@@ -101,12 +88,12 @@ impl Link {
     /// It is refused.
     pub async fn open(
         transport: Transport,
-        address: SocketAddr,
+        site: impl Into<Site>,
         channel: &str,
         token: &str,
         window: usize,
     ) -> Result<Self, Failed> {
-        Self::begin(transport, address, channel, (token, window, false)).await
+        Self::begin(transport, site.into(), channel, (token, window, false)).await
     }
 
     /// Connects to `channel` as a tap.
@@ -115,33 +102,37 @@ impl Link {
     /// It is refused.
     pub async fn tap(
         transport: Transport,
-        address: SocketAddr,
+        site: impl Into<Site>,
         channel: &str,
         token: &str,
     ) -> Result<Self, Failed> {
-        Self::begin(transport, address, channel, (token, 100, true)).await
+        Self::begin(transport, site.into(), channel, (token, 100, true)).await
     }
 
     async fn begin(
         transport: Transport,
-        address: SocketAddr,
+        site: Site,
         channel: &str,
         (token, window, tap): (&str, usize, bool),
     ) -> Result<Self, Failed> {
         let announced = Announced { token, window, tap };
         let way = match transport {
-            Transport::WebSocket => Way::Native(upgrade(address, channel, announced, true).await?),
-            Transport::WebSocketCompatible => Way::Text(upgrade(address, channel, announced, false).await?),
-            Transport::Sse => Way::Events(Events::open(address, channel, announced).await?),
-            Transport::LongPoll => Way::Poll(Poll::new(address, channel, announced)),
+            Transport::WebSocket => Way::Native(upgrade(&site, channel, announced, true).await?),
+            Transport::WebSocketCompatible => Way::Text(upgrade(&site, channel, announced, false).await?),
+            Transport::Sse => Way::Events(Events::open(&site, channel, announced).await?),
+            Transport::LongPoll => Way::Poll(Poll::new(site.clone(), channel, announced)),
         };
         let mut link = Self {
             way,
             waiting: VecDeque::new(),
-            address,
+            site,
             token: token.to_owned(),
             missed: 0,
             connection: "none".to_owned(),
+            is_tap: tap,
+            own: None,
+            put_off: 0,
+            greeting: None,
         };
         link.greet(window, tap).await?;
         Ok(link)
@@ -154,7 +145,10 @@ impl Link {
                 let window = Window { events: window, bytes: BYTES };
                 self.send(Frame::Hello { window, connector: "conformance".into(), tap }).await?;
                 match self.frame(most).await? {
-                    Some(Frame::Welcome { .. }) => Ok(()),
+                    Some(Frame::Welcome { heartbeat, ack_deadline, .. }) => {
+                        self.greeting = Some(Greeting { heartbeat, ack_deadline });
+                        Ok(())
+                    }
                     other => Err(Failed(format!("expected Welcome, found {other:?}"))),
                 }
             }
@@ -197,7 +191,7 @@ impl Link {
             Way::Native(_) => Err(Failed("a native connection has frames".to_owned())),
             Way::Text(socket) => Ok(socket.send(Message::Text(compatible::text(&told).into())).await?),
             Way::Events(_) | Way::Poll(_) => {
-                let status = compatible::say(self.address, &self.token, &self.connection, &told).await?;
+                let status = compatible::say(&self.site, &self.token, &self.connection, &told).await?;
                 if status == 200 { Ok(()) } else { Err(Failed(format!("answered {status}"))) }
             }
         }
@@ -238,11 +232,54 @@ impl Link {
         }
     }
 
-    /// Waits up to `most` for a webhook; none when none came.
+    /// Takes only what `posted` knows: what another case of the run left is settled, what is somebody else's is given
+    /// back, to come again later.
+    #[must_use]
+    pub fn taking(mut self, posted: Posted) -> Self {
+        if posted.mark().is_some() {
+            if let Way::Poll(poll) = &mut self.way {
+                poll.name = posted.poller();
+            }
+            self.own = Some(posted);
+        }
+        self
+    }
+
+    /// Returns how many webhooks of somebody else were given back.
+    #[must_use]
+    pub fn put_off(&self) -> usize {
+        self.put_off
+    }
+
+    /// Returns what the receiver said of the channel; none in the compatible dialect.
+    #[must_use]
+    pub fn greeting(&self) -> Option<Greeting> {
+        self.greeting
+    }
+
+    /// Waits up to `most` for a webhook of this case; none when none came.
     ///
     /// # Errors
     /// The connection is gone.
     pub async fn maybe(&mut self, most: Duration) -> Result<Option<Delivery>, Failed> {
+        let end = Instant::now() + most;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let Some(delivery) = self.any(left).await? else { return Ok(None) };
+            match self.own.as_ref().map_or(Whose::Own, |own| own.whose(&delivery.webhook)) {
+                Whose::Own => return Ok(Some(delivery)),
+                Whose::Earlier | Whose::Stranger if self.is_tap => {}
+                Whose::Earlier => self.deliver(&delivery).await?,
+                Whose::Stranger => {
+                    self.put_off += 1;
+                    self.give_back(&delivery, Cause::Unreachable, Some(PUT_OFF)).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits up to `most` for a webhook, whose ever it is.
+    async fn any(&mut self, most: Duration) -> Result<Option<Delivery>, Failed> {
         let end = Instant::now() + most;
         loop {
             if let Some(delivery) = self.waiting.pop_front() {
@@ -365,6 +402,31 @@ impl Link {
         self.send(Frame::Progress(vec![delivery.seq..=delivery.seq])).await
     }
 
+    /// Gives a sign of life, and answers what the receiver asked meanwhile. A webhook that came is kept.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn keep_alive(&mut self) -> Result<(), Failed> {
+        match &mut self.way {
+            Way::Native(_) => self.send(Frame::Ping(0)).await?,
+            Way::Text(_) => self.say(FromConnector::Heartbeat).await?,
+            Way::Events(_) => {
+                let request = Request::post("/connect/heartbeat")
+                    .header("host", "localhost")
+                    .header("authorization", format!("Bearer {}", self.token))
+                    .header("x-connection-id", &self.connection);
+                let answer = http::send(&self.site, request.body(Full::default())?).await?;
+                ensure_eq("the answer to a heartbeat", &answer.status.as_u16(), &200)?;
+            }
+            Way::Poll(_) => return Ok(()),
+        }
+        let moment = Duration::from_millis(10);
+        if let Some(delivery) = self.any(moment).await? {
+            self.waiting.push_back(delivery);
+        }
+        Ok(())
+    }
+
     /// Waits up to `most` for a frame, answering pings on the way.
     ///
     /// # Errors
@@ -390,13 +452,13 @@ impl Link {
 }
 
 async fn upgrade(
-    address: SocketAddr,
+    site: &Site,
     channel: &str,
     announced: Announced<'_>,
     is_native: bool,
 ) -> Result<Socket, Failed> {
     let Announced { token, window, tap } = announced;
-    let mut request = format!("ws://{address}/connect/stream/{channel}").into_client_request()?;
+    let mut request = format!("ws://{}/connect/stream/{channel}", site.address()).into_client_request()?;
     let headers = request.headers_mut();
     headers.insert("authorization", format!("Bearer {token}").parse()?);
     if is_native {
@@ -406,9 +468,10 @@ async fn upgrade(
         headers.insert(WINDOW_HEADER, format!("{window};{BYTES}").parse()?);
         headers.insert(TAP_HEADER, u16::from(tap).into());
     }
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let (socket, _) = client_async(request, stream).await.map_err(|error| match error {
+    if let Some(host) = site.host() {
+        headers.insert(HOST, host.clone());
+    }
+    let (socket, _) = client_async(request, site.connect().await?).await.map_err(|error| match error {
         Error::Http(answer) => Failed(format!("the upgrade was answered {}", answer.status())),
         other => Failed(other.to_string()),
     })?;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,7 @@ struct Shared {
     manners: Mutex<Manners>,
     next: Mutex<VecDeque<StatusCode>>,
     calls: Mutex<Vec<Call>>,
+    begun: AtomicUsize,
 }
 
 impl Destination {
@@ -148,6 +150,12 @@ impl Destination {
         self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Returns how many calls have begun, answered or not.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.shared.begun.load(Ordering::Relaxed)
+    }
+
     /// Returns when it was first sent a webhook whose header `name` is `value`; none when it was not.
     #[must_use]
     pub fn saw(&self, name: &str, value: &str) -> Option<Instant> {
@@ -189,6 +197,7 @@ async fn answer(
     let (parts, body) = request.into_parts();
     if let Ok(body) = body.collect().await {
         let at = Instant::now();
+        shared.begun.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(delay).await;
         let target = parts.uri.path_and_query().map_or(String::new(), ToString::to_string);
         let call = Call {

@@ -1,6 +1,8 @@
 //! A proxy that passes bytes on, falls silent, or stands in the way of streams.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +24,8 @@ pub enum Mode {
     Pass,
     /// Passes nothing on any more and closes nothing: a link that went silent.
     Stall,
+    /// Passes nothing on and closes everything, old and new.
+    Closed,
     /// Refuses upgrades to WebSocket, as a firewall does.
     NoWebSocket,
     /// Refuses upgrades, and keeps back the answers that are streams of events.
@@ -33,6 +37,7 @@ pub enum Mode {
 pub struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
+    connections: Arc<AtomicUsize>,
     server: JoinHandle<()>,
 }
 
@@ -45,19 +50,28 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (mode, modes) = watch::channel(Mode::Pass);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 connections.spawn(pass(stream, target, modes.clone()));
             }
         });
-        Ok(Self { address, mode, server })
+        Ok(Self { address, mode, connections, server })
     }
 
     /// Returns where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns how many connections were made so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Changes what it does with connections. Open ones stall, or are cut when something stands in the way from now on. A
@@ -75,6 +89,9 @@ impl Drop for Proxy {
 
 async fn pass(mut near: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
     let now = *mode.borrow_and_update();
+    if now == Mode::Closed {
+        return;
+    }
     let mut head = Vec::new();
     if matches!(now, Mode::NoWebSocket | Mode::NoStreams) {
         head = read_head(&mut near).await;

@@ -15,7 +15,7 @@ use sha2::Sha256;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::case::{Failed, ensure_eq};
+use crate::case::Failed;
 use crate::party::http::{self, Answer, Client};
 use crate::party::receiver::{SECRET, WEBHOOK};
 
@@ -50,17 +50,6 @@ pub async fn send(address: SocketAddr, delivery: &str, body: impl Into<Bytes>) -
     let body = body.into();
     let request = post(&body).header(DELIVERY, delivery).body(Full::new(body))?;
     http::send(address, request).await
-}
-
-/// Posts `body`, named `delivery`, and returns the id it was accepted under.
-///
-/// # Errors
-/// It was not answered 200 with an id.
-pub async fn accepted(address: SocketAddr, delivery: &str, body: impl Into<Bytes>) -> Result<String, Failed> {
-    let answer = send(address, delivery, body).await?;
-    ensure_eq("the answer to a webhook", &answer.status.as_u16(), &200)?;
-    let id = answer.json()?["message_id"].as_str().map(str::to_owned);
-    id.ok_or_else(|| Failed("the answer has no message_id".to_owned()))
 }
 
 /// Senders that post without pause, and the names of what was answered 2xx.

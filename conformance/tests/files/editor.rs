@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use conformance::case::{Failed, ensure, ensure_eq};
+use conformance::stand::built_binary;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{binary, here};
+use crate::here;
 
 /// The service. It runs on Node.js 18 and later.
 const SERVICE: &str = "vscode-json-languageservice@5.4.3";
@@ -18,7 +19,7 @@ const SARIF: &str = "@microsoft/jest-sarif@1.0.0-beta.0";
 
 /// Fetches the packages with npm into the target folder, once, and returns the folder.
 fn fetch() -> Result<PathBuf, Failed> {
-    let target = binary().parent().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    let target = built_binary()?.parent().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
     let kept = target.join("npm-editor");
     let is_whole = || {
         ["vscode-json-languageservice", "@microsoft/jest-sarif"]
@@ -28,8 +29,7 @@ fn fetch() -> Result<PathBuf, Failed> {
     if is_whole() {
         return Ok(kept);
     }
-    let scratch = target.join(format!("npm-editor-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch)?;
+    let scratch = TempDir::with_prefix_in("npm-editor-", &target)?.keep();
     let npm = Command::new("npm")
         .args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", SERVICE, SARIF])
         .current_dir(&scratch)

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use conformance::case::{Failed, ensure};
+use conformance::stand::built_binary;
 use tempfile::TempDir;
 
-use crate::{binary, here};
+use crate::here;
 
 /// The variables that the examples need beside those that have a default.
 const VARIABLES: [&str; 9] = [
@@ -28,7 +29,7 @@ fn check(
     more: &[&str],
     with_variables: bool,
 ) -> Result<Option<String>, Failed> {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(built_binary()?);
     command.env_clear().current_dir(folder).arg("check").args(files).args(more);
     if with_variables {
         command.envs(VARIABLES.map(|name| (name, "some-value")));
@@ -68,7 +69,7 @@ fn blocks(text: &str) -> Vec<&str> {
 fn the_json_in_the_documentation_is_sound() -> Result<(), Failed> {
     let mut wrong = Vec::new();
     let mut count = 0;
-    for document in ["../README.md", "../docs/configuration.md"] {
+    for document in ["../README.md", "../docs/configuration.md", "../docs/conformance.md"] {
         let text = std::fs::read_to_string(here(document))?;
         for block in blocks(&text) {
             count += 1;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use conformance::case::{Failed, ensure};
+use conformance::stand::built_binary;
 
-use crate::{binary, here};
+use crate::here;
 
 fn runs(folder: &Path) -> Result<Vec<PathBuf>, Failed> {
     let mut found = Vec::new();
@@ -25,7 +26,7 @@ fn runs(folder: &Path) -> Result<Vec<PathBuf>, Failed> {
 /// Runs one case in its folder and returns what is printed, what is complained, and the exit code.
 fn told(run: &Path) -> Result<String, Failed> {
     let text = std::fs::read_to_string(run)?;
-    let (mut command, mut words) = (Command::new(binary()), Vec::new());
+    let (mut command, mut words) = (Command::new(built_binary()?), Vec::new());
     command.env_clear().current_dir(run.parent().unwrap_or(run));
     for word in text.split_whitespace() {
         match word.split_once('=') {

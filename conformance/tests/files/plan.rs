@@ -13,12 +13,11 @@ use conformance::party::process::Process;
 use conformance::party::receiver::start_listening;
 use conformance::party::sender::{DELIVERY, signature};
 use conformance::party::wait::until;
+use conformance::stand::built_binary;
 use http::Request;
 use http_body_util::Full;
 use serde_json::json;
 use tempfile::TempDir;
-
-use crate::binary;
 
 const SECRET: &str = "the secret of the senders";
 
@@ -75,7 +74,7 @@ fn write_files(folder: &Path, destination: &Destination) -> Result<(), Failed> {
 
 /// Has the binary print the plan of `file` as JSON, without a single variable being set.
 fn write_plan(folder: &Path, file: &str, more: &[&str], graph: &str) -> Result<(), Failed> {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(built_binary()?);
     command.env_clear().current_dir(folder).args(["plan", file, "--format", "json"]).args(more);
     let output = command.output()?;
     let complained = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -89,16 +88,16 @@ fn write_plan(folder: &Path, file: &str, more: &[&str], graph: &str) -> Result<(
 }
 
 /// The command line of the binary in its folder, with every variable the files need.
-fn command(folder: &Path, cloud: &str, arguments: &[&str]) -> Vec<String> {
-    let own = format!("cd '{}' && exec '{}' \"$@\"", folder.display(), binary().display());
+fn command(folder: &Path, cloud: &str, arguments: &[&str]) -> Result<Vec<String>, Failed> {
+    let own = format!("cd '{}' && exec '{}' \"$@\"", folder.display(), built_binary()?.display());
     let variables = [("SENDERS", SECRET), ("CHANNEL_TOKEN", TOKEN), ("WAY", "open"), ("CLOUD", cloud)];
     let variables = variables.map(|(name, value)| format!("{name}={value}"));
-    ["env".to_owned()]
+    Ok(["env".to_owned()]
         .into_iter()
         .chain(variables)
         .chain(["sh", "-c", &own, "sh"].map(str::to_owned))
         .chain(arguments.iter().map(|argument| (*argument).to_owned()))
-        .collect()
+        .collect())
 }
 
 /// What was answered and what arrived, without what is new in every run.
@@ -116,8 +115,8 @@ async fn run(folder: &Path, near: &str, far: &str, destination: &Destination) ->
     // A graph says itself where its webhooks are kept.
     let arguments = if near == "graph.json" { &arguments[..5] } else { &arguments[..] };
     let log = folder.join(format!("{near}.log"));
-    let (_receiver, address) = start_listening(&command(folder, "", arguments), "127.0.0.1:0", &log).await?;
-    let far_command = command(folder, &format!("http://{address}"), &["--config", far]);
+    let (_receiver, address) = start_listening(&command(folder, "", arguments)?, "127.0.0.1:0", &log).await?;
+    let far_command = command(folder, &format!("http://{address}"), &["--config", far])?;
     let words: Vec<_> = far_command.iter().skip(1).map(AsRef::as_ref).collect();
     let _connector = Process::start(Path::new("env"), &words, &folder.join(format!("{far}.log")))?;
     let mut answers = Vec::new();
@@ -177,7 +176,7 @@ async fn a_plan_that_hides_a_secret_is_refused_with_its_pointer() -> Result<(), 
         json!({ "cloud": { "url": "http://127.0.0.1:1", "token": "literal" }, "routes": { "a": "log:" } });
     std::fs::write(folder.path().join("connector.json"), file.to_string())?;
     write_plan(folder.path(), "connector.json", &[], "graph.json")?;
-    let mut command = Command::new(binary());
+    let mut command = Command::new(built_binary()?);
     let output = command.env_clear().current_dir(folder.path()).args(["--config", "graph.json"]).output()?;
     let complained = String::from_utf8(output.stderr)?;
     ensure_eq("the exit code", &output.status.code(), &Some(2))?;

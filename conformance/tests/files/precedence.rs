@@ -7,18 +7,17 @@ use std::time::Duration;
 
 use conformance::case::{Failed, ensure, ensure_eq};
 use conformance::party::process::Process;
+use conformance::stand::built_binary;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-
-use crate::binary;
 
 /// How long something may take to happen.
 const MOST: Duration = Duration::from_secs(20);
 
 /// Starts the binary with these variables and nothing else.
 fn start(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Result<Process, Failed> {
-    let mut command = Command::new(binary());
+    let mut command = Command::new(built_binary()?);
     command.env_clear().envs(variables.iter().copied()).current_dir(folder).args(arguments);
     Process::spawn(command.into(), &folder.join("log"))
 }
