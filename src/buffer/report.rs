@@ -1,7 +1,6 @@
 //! What stands in a buffer and what is wrong with it, for people and programs.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 
 use engine::store::Stats;
@@ -41,51 +40,36 @@ fn figures(stats: &Stats) -> [(&'static str, u64); 7] {
 }
 
 fn human(Report { segments, bytes, channels, findings }: &Report) -> String {
-    let mut out = format!("{segments} segments, {bytes} bytes\n");
-    // A text takes whatever is written to it.
+    let mut lines = vec![format!("{segments} segments, {bytes} bytes")];
     if !channels.is_empty() {
         let names = figures(&Stats::default()).map(|(name, _)| format!("{name:>13}")).concat();
-        drop(writeln!(out, "{:<24}{names}", "channel"));
+        lines.push(format!("{:<24}{names}", "channel"));
     }
-    for (name, stats) in channels {
+    lines.extend(channels.iter().map(|(name, stats)| {
         let row = figures(stats).map(|(_, count)| format!("{count:>13}")).concat();
-        drop(writeln!(out, "{name:<24}{row}"));
-    }
-    for finding in findings {
-        drop(writeln!(out, "{}", line(finding)));
-    }
-    match findings.len() {
-        0 => out.push_str("sound\n"),
-        count => drop(writeln!(
-            out,
-            "{count} findings, {} webhooks lost",
-            findings.iter().map(Finding::lost).sum::<u64>()
-        )),
-    }
-    out
+        format!("{name:<24}{row}")
+    }));
+    lines.extend(findings.iter().map(line));
+    let lost = findings.iter().map(Finding::lost).sum::<u64>();
+    lines.push(match findings.len() {
+        0 => "sound\n".to_owned(),
+        count => format!("{count} findings, {lost} webhooks lost\n"),
+    });
+    lines.join("\n")
 }
 
 fn line(finding: &Finding) -> String {
     let Finding { what, segment, offset, bytes, channel, sequence, id, webhooks } = finding;
-    let mut out = (*what).to_owned();
-    if !segment.is_empty() {
-        drop(write!(out, ": segment {segment}"));
-    }
-    if *bytes > 0 {
-        drop(write!(out, ", {bytes} bytes at {offset}"));
-    }
-    if !channel.is_empty() {
-        drop(write!(out, ", channel {channel}"));
-    }
-    if let Some(sequence) = sequence {
-        drop(write!(out, ", sequence {sequence}"));
-    }
-    match id {
-        Some(id) => drop(write!(out, ", id {id}")),
-        None if sequence.is_none() && *webhooks > 0 => drop(write!(out, ", {webhooks} webhooks")),
-        None => {}
-    }
-    out
+    let shown = |is_known: bool, text: String| is_known.then_some(text);
+    let parts = [
+        shown(!segment.is_empty(), format!("segment {segment}")),
+        shown(*bytes > 0, format!("{bytes} bytes at {offset}")),
+        shown(!channel.is_empty(), format!("channel {channel}")),
+        sequence.map(|sequence| format!("sequence {sequence}")),
+        id.map(|id| format!("id {id}")),
+        shown(sequence.is_none() && *webhooks > 0, format!("{webhooks} webhooks")),
+    ];
+    format!("{what}: {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 fn as_json(Report { segments, bytes, channels, findings }: &Report) -> Value {

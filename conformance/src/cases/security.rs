@@ -9,12 +9,11 @@ use ::http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use crate::case::{Case, Failed, Varies, ensure, ensure_eq};
+use crate::case::{Case, Failed, Need, Varies, ensure, ensure_eq};
 use crate::party::destination::{Destination, Manners};
 use crate::party::http;
 use crate::party::process::Process;
 use crate::party::receiver::start_listening;
-use crate::party::sender;
 use crate::party::wait::until;
 use crate::stand::Stand;
 
@@ -29,6 +28,7 @@ pub(super) const CASES: &[Case] = &[Case {
     title: "secrets in every place of every file show in no log, fault, metric, plan, report or answer",
     proves: "G18",
     needs_durability: false,
+    needs: Need::Settings("secrets in every place of its files"),
     varies: Varies::No,
     run: |stand| Box::pin(secrets(stand)),
 }];
@@ -145,7 +145,7 @@ async fn start_receiver(
 ) -> Result<(Process, std::net::SocketAddr, std::path::PathBuf), Failed> {
     let folder = stand.folder();
     let log = folder.join("receiver.log");
-    let mut command = vec![stand.binary().display().to_string(), "receiver".to_owned()];
+    let mut command = vec![stand.binary()?.display().to_string(), "receiver".to_owned()];
     for (flag, name) in [("--config", "webhooks.json"), ("--receiver-config", "receiver.json")] {
         command.extend([flag.to_owned(), folder.join(name).display().to_string()]);
     }
@@ -157,7 +157,7 @@ async fn start_receiver(
 fn start_connector(stand: &Stand) -> Result<Process, Failed> {
     let config = stand.folder().join("connector.json");
     let arguments = ["--config".as_ref(), config.as_os_str(), "--status".as_ref(), "127.0.0.1:0".as_ref()];
-    Process::start(stand.binary(), &arguments, &stand.folder().join("connector.log"))
+    Process::start(stand.binary()?, &arguments, &stand.folder().join("connector.log"))
 }
 
 /// Returns where a connector says that it serves its status.
@@ -185,7 +185,7 @@ async fn wrong_token(stand: &Stand, address: std::net::SocketAddr, shown: &mut S
     let log = stand.folder().join("stranger.log");
     let (url, token) = (format!("http://{address}"), secret("wrong-token"));
     let arguments = ["--channel", "a", "--destination", "log:", "--cloud-url", &url, "--token", &token];
-    let mut stranger = Process::start(stand.binary(), &arguments.map(AsRef::as_ref), &log)?;
+    let mut stranger = Process::start(stand.binary()?, &arguments.map(AsRef::as_ref), &log)?;
     let refused = |text: &str| text.contains("refused the token").then_some(());
     stranger.says("the token is refused", 0, SOON, refused).await?;
     shown.add("the log of a stranger", stranger.log()?);
@@ -259,7 +259,7 @@ async fn faulty(stand: &Stand, shown: &mut Shown) -> Result<(), Failed> {
 
 /// Runs a command in the stand's folder; returns its exit code and everything it printed.
 async fn run(stand: &Stand, arguments: &[&str]) -> Result<(Option<i32>, String), Failed> {
-    let mut command = tokio::process::Command::new(stand.binary());
+    let mut command = tokio::process::Command::new(stand.binary()?);
     command.args(arguments).current_dir(Path::new(stand.folder())).stdin(Stdio::null());
     let output = command.output().await?;
     let printed = [output.stdout, output.stderr].concat();

@@ -39,7 +39,10 @@ async fn folder() -> (TempDir, Vec<Webhook>) {
     (folder, webhooks)
 }
 
-fn exported(path: &Path) -> (BTreeMap<(String, u64), (Webhook, Standing)>, Report) {
+/// Webhooks by channel and sequence.
+type Exported = BTreeMap<(String, u64), (Webhook, Standing)>;
+
+fn exported(path: &Path) -> (Exported, Report) {
     let mut all = BTreeMap::new();
     let report = export(path, |channel, webhook, standing| {
         let key = (channel.to_owned(), webhook.transit.sequence);
