@@ -2,7 +2,7 @@
 //!
 //! One channel is all there is, and any connection to it may be handed any webhook. So cases run one after the other, each
 //! takes only what it posted and settles all of it in the end, and what others post meanwhile is given back, to come again
-//! later. The one wait that would take long, for the ACK deadline, lies under the other cases: see [`deadline`].
+//! later. The one wait that would take long, for the ACK deadline, lies under the other cases: see `deadline.rs`.
 
 mod deadline;
 mod entry;
