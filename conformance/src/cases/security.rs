@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[Case {
     title: "secrets in every place of every file show in no log, fault, metric, plan, report or answer",
     proves: "G18",
     needs_durability: false,
-    needs: Need::Settings("secrets in every place of its files"),
+    needs: Need::Settings("secrets planted at every place"),
     varies: Varies::No,
     run: |stand| Box::pin(secrets(stand)),
 }];
