@@ -44,7 +44,7 @@ pub(crate) fn run(options: &cli::Buffer) -> Result<(), Failure> {
         (false, Shown::Human) => {
             Err(Failure::other("the buffer is damaged; `webhook-connect buffer repair` mends it"))
         }
-        (false, Shown::Json) => Err(Failure::other("")),
+        (false, Shown::Json) => Err(Failure::Found),
     }
 }
 
