@@ -15,6 +15,7 @@ use super::disk::{Disk, Tail};
 use super::entry::Salt;
 use super::group::Group;
 use super::item::{Counters, Item};
+use super::marker;
 use super::queue::Queue;
 use super::recover::file_name;
 use super::sidecar::Sidecar;
@@ -76,8 +77,13 @@ struct Failed {
 }
 
 impl Log {
-    pub(super) fn new(shared: Arc<Shared>, newest: Option<(u32, u64)>, segment_bytes: u64) -> Self {
-        let next = newest.map_or(1, |(number, _)| number + 1);
+    /// Goes on after the newest segment, with a number above those that were used.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        (newest, used): (Option<(u32, u64)>, u32),
+        segment_bytes: u64,
+    ) -> Self {
+        let next = used + 1;
         Self { shared, open: None, previous: newest, next, segment_bytes, out: BytesMut::new() }
     }
 
@@ -103,9 +109,13 @@ impl Log {
         group.finish();
         let (items, counters) = (std::mem::take(&mut group.items), std::mem::take(&mut group.counters));
         drop(state);
+        let begins = open.len == 0;
         match write(&mut open, &self.out) {
             Ok(()) => {
                 self.take_in(&mut open, &items);
+                if begins {
+                    marker::write(&*self.shared.disk, open.number);
+                }
                 self.open = Some(open);
                 Ok(filled)
             }

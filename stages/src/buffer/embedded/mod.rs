@@ -5,7 +5,7 @@
 //!
 //! The parts: [`entry`] and [`item`] are what the log says; [`disk`] is where it lies; [`queue`] gathers, [`group`] puts together,
 //! [`log`] makes durable, [`writer`] joins them; [`state`], [`index`] and [`slots`] are what is known; [`fetch`] reads webhooks; [`scan`],
-//! [`sidecar`], [`recover`] and [`quarantine`] open the store again; [`space`] and [`reserve`] give room back; [`operate`] is for operators, with [`observe`].
+//! [`sidecar`], [`marker`], [`recover`] and [`quarantine`] open the store again; [`space`] and [`reserve`] give room back; [`operate`] is for operators, with [`observe`].
 
 mod disk;
 mod entry;
@@ -14,6 +14,7 @@ mod group;
 mod index;
 mod item;
 mod log;
+mod marker;
 mod observe;
 pub(crate) mod operate;
 mod quarantine;
@@ -138,9 +139,9 @@ impl Embedded {
     }
 
     fn open_on(disk: Box<dyn Disk>, lock: Option<File>, options: Options) -> io::Result<Self> {
-        let Recovered { state, newest, .. } = recover::recover(&*disk)?;
+        let Recovered { state, newest, used, .. } = recover::recover(&*disk)?;
         let shared = Arc::new(Shared::new(disk, Queue::new(options.gather), state));
-        let writer = Writer::new(Arc::clone(&shared), newest, options.segment_bytes);
+        let writer = Writer::new(Arc::clone(&shared), (newest, used), options.segment_bytes);
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(|| writer.run())?;
         Ok(Self(Arc::new(Handle { shared, writer: Mutex::new(Some(thread)), _lock: lock })))
     }

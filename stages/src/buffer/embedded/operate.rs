@@ -105,12 +105,12 @@ pub fn repair(path: &Path) -> Result<Report, OpenError> {
         for (name, _) in disk.list()?.iter().filter(|(name, _)| name.ends_with(sidecar::EXTENSION)) {
             disk.remove(name)?;
         }
-        let Recovered { state, newest, findings } = recover(&disk)?;
+        let Recovered { state, newest, used, findings } = recover(&disk)?;
         // Room for what is written; a receiver sets it aside again.
         reserve::remove(&disk)?;
         let queue = Queue::new(Options::default().gather);
         let shared = Arc::new(Shared::new(Box::new(Folder::new(path.to_owned())), queue, state));
-        let mut log = Log::new(Arc::clone(&shared), newest, segment_bytes);
+        let mut log = Log::new(Arc::clone(&shared), (newest, used), segment_bytes);
         Space::new(Arc::clone(&shared), segment_bytes).rewrite(&mut log)?;
         log.seal();
         Ok(report(&shared, findings))

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::disk::Disk;
 use super::entry::{Header, Salt};
 use super::item::Item;
+use super::marker;
 use super::quarantine::{DAMAGED, Damage, Finding, PURGED};
 use super::scan::{Found, Scan};
 use super::sidecar::{self, Sidecar};
@@ -23,6 +24,9 @@ const HEAD: u64 = 4_096;
 /// What is said of a torn end.
 const TORN: &str = "the log ends in the middle of a write, which was never answered";
 
+/// What is said of the segment that nothing but its marker speaks of.
+const NEWEST_GONE: &str = "the newest segment of the log is missing; what it held is lost, and not counted";
+
 /// What is said of webhooks that are there and should not be.
 const AGAIN: &str = "webhooks whose end cannot be read are queued again";
 
@@ -32,6 +36,8 @@ pub(super) struct Recovered {
     pub(super) state: State,
     /// The newest segment and up to where it counts.
     pub(super) newest: Option<(u32, u64)>,
+    /// The highest number that a segment has or had.
+    pub(super) used: u32,
     /// What is wrong with the log, and was not reported before.
     pub(super) findings: Vec<Finding>,
 }
@@ -93,6 +99,12 @@ pub(super) fn recover(disk: &dyn Disk) -> io::Result<Recovered> {
         }
         let len = segment(disk, file, (limit, end.is_none()), &mut recovered, &mut damages)?;
         recovered.newest = Some((file.number, len));
+    }
+    let newest = recovered.newest.map_or(0, |(number, _)| number);
+    recovered.used = newest.max(marker::read(disk).unwrap_or(0));
+    if recovered.used > newest {
+        warn!(segment = recovered.used, "{NEWEST_GONE}");
+        recovered.findings.push(Finding::of_segment(NEWEST_GONE, &format!("{:08x}", recovered.used)));
     }
     report(disk, &mut recovered, &damages);
     reconcile(&mut recovered);

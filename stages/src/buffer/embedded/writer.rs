@@ -34,8 +34,12 @@ enum Done {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, newest: Option<(u32, u64)>, segment_bytes: u64) -> Self {
-        let log = Log::new(Arc::clone(&shared), newest, segment_bytes);
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        (newest, used): (Option<(u32, u64)>, u32),
+        segment_bytes: u64,
+    ) -> Self {
+        let log = Log::new(Arc::clone(&shared), (newest, used), segment_bytes);
         let space = Space::new(Arc::clone(&shared), segment_bytes);
         let reserve = Reserve::open(&*shared.disk, segment_bytes);
         Self { shared, log, space, reserve }

@@ -330,7 +330,13 @@ async fn a_missing_segment_costs_what_it_held_and_is_reported() {
 
         assert_eq!(dump(&channel).await, rest, "without {segment}");
         if segment == newest {
-            // What it said is said nowhere else.
+            // What it said is said nowhere else; that it is missing is, and its number is not used again.
+            let (number, _) = segment.split_once('-').unwrap();
+            let gone = u32::from_str_radix(number, 16).unwrap();
+            append(&channel, 1).await;
+            close(&disk, channel);
+            let names: Vec<_> = files(&disk, ".log").into_keys().collect();
+            assert!(names.last().unwrap().starts_with(&format!("{:08x}-", gone + 1)), "{names:?}");
             continue;
         }
         let (stats, count) = (channel.stats(), lost.len() as u64);

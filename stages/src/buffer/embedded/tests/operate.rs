@@ -146,6 +146,16 @@ async fn a_repaired_folder_is_sound_and_holds_everything_that_was_readable() {
 }
 
 #[tokio::test]
+async fn a_newest_segment_that_is_missing_is_noticed_until_the_folder_is_repaired() {
+    let (folder, _) = folder().await;
+    fs::remove_file(segments(folder.path()).pop().unwrap()).unwrap();
+    let what = "the newest segment of the log is missing; what it held is lost, and not counted";
+    assert_eq!(told(&verify(folder.path()).unwrap().findings)[0].0, what);
+    repair(folder.path()).unwrap();
+    assert_eq!(told(&verify(folder.path()).unwrap().findings), []);
+}
+
+#[tokio::test]
 async fn a_folder_in_use_or_not_there_is_refused() {
     let (folder, _) = folder().await;
     let store = Embedded::open(folder.path(), SMALL).unwrap();
