@@ -314,6 +314,9 @@ pub(crate) struct Connector {
     /// Where the webhooks of the one channel go: http://…, https://… or log: Also CONNECTOR_TARGET_URL.
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub(crate) destination: Option<String>,
+    /// Only watch: see every webhook of the channel from now on, and settle none. Goes before the file.
+    #[arg(long)]
+    pub(crate) tap: bool,
     /// The receiver's URL. Goes before CLOUD_URL, which goes before the file.
     #[arg(long, value_name = "URL")]
     pub(crate) cloud_url: Option<String>,

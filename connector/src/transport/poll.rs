@@ -42,26 +42,16 @@ pub(super) async fn connect(dialer: &Arc<Dialer>) -> Result<HttpStream, ConnectE
 /// our additions are polled.
 async fn open(dialer: &Dialer) -> Result<Http, ConnectError> {
     let mut http = dialer.open(Through::Request).await?;
-    let request = dialer.request(Method::GET, &dialer.status_path(), Through::Request);
-    let response = dialer.send(&mut http, request).await?;
-    if response.status() != StatusCode::OK {
-        return Err(dialer.refused(response).await);
-    }
-    if !dialer.is_versioned() {
-        return Err(ConnectError::Wrong(
-            "long polling works only with receivers that send webhook-connect-version",
-        ));
-    }
-    // Read to its end, so that the connection can be kept.
-    drop(Limited::new(response.into_body(), LARGEST_ANSWER).collect().await);
+    let wrong = "long polling works only with receivers that send webhook-connect-version";
+    dialer.insist_on_version(&mut http, wrong).await?;
     Ok(http)
 }
 
 /// Polls until something breaks or nobody takes what is found.
-async fn read(dialer: Arc<Dialer>, mut http: Http, signs: Signs, found: mpsc::Sender<Found>) {
+async fn read(dialer: Arc<Dialer>, mut http: Http, signs: Signs, found: mpsc::Sender<Vec<Found>>) {
     let connection = ByteString::from_static("poll");
     let connected = FromReceiver::Connected { connection, channel: dialer.channel().clone() };
-    if found.send(Found::Said(connected)).await.is_err() {
+    if found.send(vec![Found::Said(connected)]).await.is_err() {
         return;
     }
     let why = loop {
@@ -72,14 +62,12 @@ async fn read(dialer: Arc<Dialer>, mut http: Http, signs: Signs, found: mpsc::Se
             Err(_) => break "a poll was not answered in time".to_owned(),
         };
         signs.note();
-        for one in all {
-            if found.send(one).await.is_err() {
-                return;
-            }
+        if found.send(all).await.is_err() {
+            return;
         }
     };
     // Whoever listened may be gone.
-    drop(found.send(Found::Ended(why)).await);
+    drop(found.send(vec![Found::Ended(why)]).await);
 }
 
 async fn poll(dialer: &Dialer, http: &mut Http, signs: &Signs) -> Result<Vec<Found>, String> {

@@ -106,6 +106,7 @@ impl Server {
             channel: ByteString::from("orders"),
             connector: ByteString::new(),
             window: Window { events: 1, bytes: 1 },
+            tap: false,
             tls: Some(Arc::clone(tls)),
             proxy,
         };

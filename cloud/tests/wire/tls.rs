@@ -1,5 +1,4 @@
 //! The listener over TLS, with certificates made here, on real sockets.
-#![cfg(test)]
 
 use std::net::SocketAddr;
 use std::path::Path;
