@@ -134,7 +134,7 @@ impl Source {
             let (Window { events, bytes }, session) = (self.window, greeted.welcome.session.clone());
             info!(
                 channel = %self.channel, session = &*session, transport = transport.name(), window = events,
-                window_bytes = bytes, tap = self.tap, "connected"
+                window_bytes = bytes, "connected"
             );
             if self.tap {
                 info!(channel = %self.channel, "a tap: it sees every webhook from now on and settles none");

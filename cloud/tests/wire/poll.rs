@@ -92,6 +92,8 @@ async fn a_tap_that_polls_sees_what_came_since_its_last_poll_and_settles_nothing
     let acknowledged =
         receiver.asks(&format!("POST /connect/ack?message_id={}", sent[0]), &[&*own, &*name]).await;
     assert_eq!(acknowledged.status, 200);
+    let alive = receiver.asks("POST /connect/heartbeat", &[&*own, &*name]).await;
+    assert_eq!(alive.status, 200, "it shows life between its polls");
     let stats = receiver.stats().await;
     assert_eq!((&stats["messages_delivered"], &stats["messages_queued"]), (&json!(0), &json!(2)));
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use cloud::Settings;
 use engine::config::{Faults, Node, Pointer, Secret};
 use engine::graph::check::check;
-use engine::kind::{Kind, Resources};
-use engine::meter::Meter;
+use engine::kind::Kind;
 use engine::pipeline::{Opened, Pipelines, Surroundings};
 use schemas::connections::Connections;
 use serde_json::{Value, json};
@@ -55,18 +54,13 @@ impl Receiver {
         let plans = check(drafts, &kinds, &mut faults);
         let plans = plans.unwrap_or_else(|| panic!("{faults:?}"));
         let (stop, stopped) = watch::channel(false);
-        let (meter, resources) = (Meter::default(), Resources::default());
-        let surroundings =
-            Surroundings { kinds, meter: meter.clone(), resources: resources.clone(), stop: stopped.clone() };
-        let mut opened = Vec::new();
-        for plan in plans {
-            opened.push(Opened::new(plan, &surroundings).await.unwrap());
-        }
+        let surroundings = Surroundings::new(kinds, stopped);
+        let opened = Opened::all(plans, &surroundings).await.unwrap();
         let pipelines = Pipelines::run(opened, &surroundings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let settings = Settings { admin_token: Some(Secret::new(ADMIN)), ..settings };
-        tokio::spawn(cloud::serve(listener, settings, resources, meter, stopped));
+        tokio::spawn(async move { cloud::serve(listener, settings, &surroundings).await });
         Self { address, _stop: stop, _pipelines: pipelines }
     }
 
