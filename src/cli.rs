@@ -345,7 +345,7 @@ pub(crate) struct Connector {
     #[arg(long, value_name = "ADDRESS", env = "WEBHOOK_CONNECT_STATUS")]
     pub(crate) status: Option<SocketAddr>,
     /// Seconds that deliveries in flight may take to finish after SIGTERM, or when their route is replaced.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "CONNECTOR_DRAIN_SECONDS")]
     pub(crate) drain_seconds: u64,
     /// Looks every so many seconds whether a file of the configuration has changed, and reads them again then, as at
     /// SIGHUP. 0: only at SIGHUP, or when the admin API is asked.

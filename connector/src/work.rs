@@ -152,7 +152,10 @@ impl Work {
 
     /// Takes a webhook of which nothing is told to the receiver. One that waits for room stops the reading.
     fn watch(&mut self, webhook: Webhook) {
-        if !self.leaving && !self.jobs.contains_key(&webhook.id()) {
+        // While a better way takes over, both ways bring the same.
+        if self.recent().contains(webhook.id()) || self.jobs.contains_key(&webhook.id()) {
+            self.status.duplicates.add(1);
+        } else if !self.leaving {
             self.begin(Vec::new(), webhook);
         }
     }

@@ -132,6 +132,7 @@ fn a_tap_settles_nothing_keeps_what_waits_and_stops_reading_beyond_its_window() 
     for good in [true, false, true, false, true] {
         world.take(Step::Settle(0, good));
     }
+    world.take(Step::Deliver(0));
     assert!(world.work.is_done() && !world.work.is_swamped() && world.work.seqs().is_empty());
     assert_eq!((world.work.status.delivered.get(), world.work.status.dropped.get()), (3, 2));
 }
