@@ -314,6 +314,9 @@ pub(crate) struct Connector {
     /// Where the webhooks of the one channel go: http://…, https://… or log: Also CONNECTOR_TARGET_URL.
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     pub(crate) destination: Option<String>,
+    /// Only watch: see every webhook of the channel from now on, and settle none. Goes before the file.
+    #[arg(long)]
+    pub(crate) tap: bool,
     /// The receiver's URL. Goes before CLOUD_URL, which goes before the file.
     #[arg(long, value_name = "URL")]
     pub(crate) cloud_url: Option<String>,
@@ -342,7 +345,7 @@ pub(crate) struct Connector {
     #[arg(long, value_name = "ADDRESS", env = "WEBHOOK_CONNECT_STATUS")]
     pub(crate) status: Option<SocketAddr>,
     /// Seconds that deliveries in flight may take to finish after SIGTERM, or when their route is replaced.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "CONNECTOR_DRAIN_SECONDS")]
     pub(crate) drain_seconds: u64,
     /// Looks every so many seconds whether a file of the configuration has changed, and reads them again then, as at
     /// SIGHUP. 0: only at SIGHUP, or when the admin API is asked.

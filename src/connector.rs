@@ -141,11 +141,13 @@ fn read_file(path: &Path, options: &cli::Connector, kinds: &[Kind]) -> Result<Re
 
 /// Returns the flags that were given, each as the key of `connector.json` it stands for.
 fn flags(options: &cli::Connector) -> Flags {
-    let texts: [(&'static [&'static str], &Option<String>); 7] = [
+    let tap = options.tap.then(|| "true".to_owned());
+    let texts: [(&'static [&'static str], &Option<String>); 8] = [
         (&["cloud", "url"], &options.cloud_url),
         (&["cloud", "token"], &options.token),
         (&["connector_id"], &options.connector_id),
         (&["protocol"], &options.protocol),
+        (&["tap"], &tap),
         (&["tls", "ca"], &options.tls_ca),
         (&["tls", "cert"], &options.tls_cert),
         (&["tls", "key"], &options.tls_key),

@@ -12,7 +12,7 @@ pub(crate) async fn measure(rounds: usize, seconds: u64) -> Result<Report, Faile
     let mut pairs = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         let receiver = Receiver::start().await?;
-        let connector = receiver.connector()?;
+        let connector = receiver.connector("auto")?;
         receiver.reaches("connected_clients", 1, Duration::from_secs(20)).await?;
         pairs.push((receiver, connector));
     }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use conformance::case::Failed;
+use relay::Transport;
 use report::Report;
 
 /// Measures the real binary.
@@ -26,8 +27,8 @@ struct Cli {
 enum Bench {
     /// Durable ingest against a bare HTTP server, at 64 connections.
     Ingest(Rounds),
-    /// From sender to a destination that prints to /dev/null, against ingest alone.
-    Relay(Rounds),
+    /// From sender to a destination that prints to /dev/null, by every transport, against ingest alone.
+    Relay(Relay),
     /// Memory of both ends that do nothing.
     Idle(Idle),
     /// Memory and restart of a receiver with many webhooks queued.
@@ -46,6 +47,20 @@ struct Rounds {
     /// How long each side is measured, in seconds.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
+}
+
+#[derive(Args)]
+struct Relay {
+    #[command(flatten)]
+    rounds: Rounds,
+    /// Which transports are measured, in this order.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "websocket,websocket_compatible,sse,long_poll"
+    )]
+    transports: Vec<Transport>,
 }
 
 #[derive(Args)]
@@ -87,7 +102,9 @@ fn main() -> ExitCode {
 async fn measure(bench: Bench) -> Result<String, Failed> {
     let report: Report = match bench {
         Bench::Ingest(rounds) => ingest::measure(rounds.rounds, rounds.seconds).await?,
-        Bench::Relay(rounds) => relay::measure(rounds.rounds, rounds.seconds).await?,
+        Bench::Relay(Relay { rounds, transports }) => {
+            relay::measure(rounds.rounds, rounds.seconds, &transports).await?
+        }
         Bench::Idle(idle) => idle::measure(idle.rounds, idle.seconds).await?,
         Bench::Backlog(backlog) => backlog::measure(backlog.rounds, backlog.webhooks).await?,
         Bench::Baseline => return baseline::serve().await.map(|()| String::new()).map_err(Failed::from),

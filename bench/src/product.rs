@@ -65,12 +65,13 @@ impl Receiver {
         Ok(())
     }
 
-    /// Starts a connector that prints every webhook to /dev/null.
-    pub(crate) fn connector(&self) -> Result<Process, Failed> {
+    /// Starts a connector that speaks `protocol` and prints every webhook to /dev/null.
+    pub(crate) fn connector(&self, protocol: &str) -> Result<Process, Failed> {
         let config = json!({
             "cloud": { "url": format!("http://{}", self.address), "token": TOKEN },
             "routes": { CHANNEL: { "module": "log" } },
             "max_in_flight": 2_000,
+            "protocol": protocol,
         });
         let path = self.folder.path().join("connector.json");
         std::fs::write(&path, config.to_string())?;

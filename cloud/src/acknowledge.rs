@@ -87,11 +87,11 @@ fn opening() -> Answer {
 /// Notes that the connection named in the headers is alive; returns whether it is known.
 fn hear(headers: &HeaderMap, channels: &[Arc<Channel>]) -> bool {
     let name = connection(headers);
-    let holder = channels.iter().find_map(|channel| channel.holders.find(name));
-    holder.is_some_and(|holder| {
+    if let Some(holder) = channels.iter().find_map(|channel| channel.holders.find(name)) {
         holder.hear();
-        true
-    })
+        return true;
+    }
+    channels.iter().any(|channel| channel.cursors.hear(name))
 }
 
 fn connection(headers: &HeaderMap) -> &str {

@@ -75,7 +75,7 @@ pub(crate) async fn greet(
 ) -> Result<Greeted, ConnectError> {
     let mut link = Link::connect(dialer, transport).await?;
     let (window, connector) = dialer.introduction();
-    link.start(&Frame::Hello { window, connector: connector.clone(), tap: false });
+    link.start(&Frame::Hello { window, connector: connector.clone(), tap: dialer.is_tap() });
     let timely = tokio::time::timeout(WELCOME, welcome(&mut link, misunderstood)).await;
     let (welcome, early) = timely.map_err(|_| {
         ConnectError::Silent(format!("the receiver did not say welcome within {} s", WELCOME.as_secs()))

@@ -9,7 +9,6 @@ use engine::ledger::Window;
 use schemas::wire::frame::Frame;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::debug;
 
 use crate::greeting::{Greeted, Misunderstood, said_bye};
 use crate::reconnect::Clocks;
@@ -56,6 +55,8 @@ pub(crate) struct Session<'a> {
     heartbeat: Duration,
     early: Option<Frame>,
     brought: &'a mut bool,
+    /// When reading went on last: what is not read cannot show life.
+    read: Instant,
     between_progress: Duration,
     spoke: Instant,
     progress_due: Instant,
@@ -91,6 +92,7 @@ impl<'a> Session<'a> {
             heartbeat: welcome.heartbeat,
             early,
             brought,
+            read: now,
             between_progress,
             spoke: now,
             progress_due: now + between_progress,
@@ -111,6 +113,9 @@ impl<'a> Session<'a> {
         let end = loop {
             self.send_what_is_due();
             let (wake, reads) = (self.wake(), !self.work.is_swamped());
+            if self.work.is_tap() && !reads {
+                self.read = Instant::now();
+            }
             let turn = tokio::select! {
                 biased;
                 () = stop::told(stop), if self.leaving == Leaving::No => {
@@ -132,7 +137,7 @@ impl<'a> Session<'a> {
                 break End::Slept;
             }
             let silence = 2 * self.heartbeat();
-            if self.link.heard().elapsed() >= silence {
+            if self.heard().elapsed() >= silence {
                 break End::Lost(format!("nothing was heard for {silence:?}, two heartbeats"));
             }
         };
@@ -171,7 +176,7 @@ impl<'a> Session<'a> {
             }
             Frame::Ping(n) => self.pong = Some(n),
             Frame::Pong(_) => {}
-            Frame::Gap { missed, first, last } => debug!(missed, first, last, "the receiver tells a gap"),
+            Frame::Gap { missed, first, last } => self.work.note_gap(missed, first, last),
             Frame::Bye(reason) => return Some(End::Lost(said_bye(&reason))),
             // In the compatible dialect, webhooks may come before it, and polls repeat it.
             Frame::Welcome { .. } if !self.link.is_native() => {}
@@ -189,6 +194,11 @@ impl<'a> Session<'a> {
     /// Returns how often each end shows life.
     fn heartbeat(&self) -> Duration {
         self.link.heartbeat().unwrap_or(self.heartbeat).clamp(SHORTEST, LONGEST)
+    }
+
+    /// Returns when the receiver showed life last, as far as it could.
+    fn heard(&self) -> Instant {
+        self.link.heard().max(self.read)
     }
 
     /// Starts to send the frame that is most due, if the link is idle and there is one.
@@ -237,7 +247,7 @@ impl<'a> Session<'a> {
 
     /// Returns when to look again at the latest.
     fn wake(&self) -> Instant {
-        let silent = (self.link.heard() + 2 * self.heartbeat()).min(Instant::now() + LOOK);
+        let silent = (self.heard() + 2 * self.heartbeat()).min(Instant::now() + LOOK);
         if !self.link.is_idle() {
             return silent;
         }

@@ -60,6 +60,11 @@ pub(crate) struct Subscribe {
     /// Certificates of the connection, for `https` and `wss`.
     #[serde(default)]
     tls: TlsFiles,
+    /// Only watch: see every webhook of the channel from now on, beside the connectors that share them. What becomes of
+    /// it here is told to nobody: what the destination does not take is gone for this tap, and what finds the tap too slow
+    /// is missed, counted and logged.
+    #[serde(default)]
+    tap: bool,
 }
 
 /// The waits between tries to connect. Each is drawn evenly between zero and a bound that doubles.
@@ -147,8 +152,8 @@ impl Build for Subscribe {
             events: usize::try_from(self.max_in_flight.get()).unwrap_or(usize::MAX),
             bytes: usize::try_from(self.max_in_flight_bytes.get()).unwrap_or(usize::MAX),
         };
-        let connector = self.connector_id.into();
-        let way = Way { channel: channel.clone(), connector, window, tls, proxy };
+        let connector = if self.tap { tap_name(&self.connector_id) } else { self.connector_id.into() };
+        let way = Way { channel: channel.clone(), connector, window, tap: self.tap, tls, proxy };
         let dialer = Dialer::new(self.url, self.token, way);
         let dialer = dialer.map_err(|_| fails("the token cannot be sent in a header".to_owned()))?;
         let Ok(recent) =
@@ -168,9 +173,18 @@ impl Build for Subscribe {
             misunderstood: cx.meter.counter(Metric::NotUnderstood, &channel, ""),
             beyond_window: cx.meter.counter(Metric::Limits, &channel, "window"),
             stop: cx.stop.clone(),
+            tap: self.tap,
             channel,
         }))
     }
+}
+
+/// Returns the name of one tap. Receivers remember by it where a tap stands that polls, and connectors that were started from
+/// one file have the same `connector_id`.
+fn tap_name(connector: &str) -> ByteString {
+    let own = rand::random::<u32>();
+    let connector = Some(connector).filter(|name| !name.is_empty()).unwrap_or("tap");
+    format!("{connector}-{own:08x}").into()
 }
 
 /// Returns what makes encrypted connections, which all channels with the same files share.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -30,10 +30,15 @@ pub(crate) enum State {
 #[derive(Debug)]
 pub(crate) struct ChannelStatus {
     connection: Mutex<Connection>,
+    tap: AtomicBool,
     /// Webhooks handed out by the receiver and not settled yet.
     pub(crate) outstanding: AtomicUsize,
     /// Webhooks that destinations confirmed.
     pub(crate) delivered: Counter,
+    /// Webhooks that a tap was told it missed.
+    pub(crate) missed: Counter,
+    /// Webhooks that the destinations of a tap did not take.
+    pub(crate) dropped: Counter,
     /// Copies that were acknowledged without calling the destination again.
     pub(crate) duplicates: Counter,
     sessions: AtomicU64,
@@ -51,6 +56,9 @@ struct Connection {
 #[derive(Debug, Serialize)]
 pub(crate) struct Shown {
     pub(crate) state: State,
+    /// What only taps have.
+    #[serde(flatten)]
+    tap: Option<OfTap>,
     /// Seconds since 1970.
     since: u64,
     /// How the last session travels.
@@ -65,6 +73,15 @@ pub(crate) struct Shown {
     reconnects: u64,
 }
 
+/// What is shown of a tap only.
+#[derive(Debug, Serialize)]
+struct OfTap {
+    /// Always true: nothing here is settled with the receiver.
+    tap: bool,
+    missed: u64,
+    dropped: u64,
+}
+
 impl ChannelStatus {
     fn new(duplicates: Counter) -> Self {
         let connection = Connection {
@@ -75,6 +92,9 @@ impl ChannelStatus {
         };
         Self {
             connection: Mutex::new(connection),
+            tap: AtomicBool::new(false),
+            missed: Counter::default(),
+            dropped: Counter::default(),
             outstanding: AtomicUsize::new(0),
             delivered: Counter::default(),
             duplicates,
@@ -89,6 +109,11 @@ impl ChannelStatus {
             connection.state = state;
             connection.since = SystemTime::now();
         }
+    }
+
+    /// Notes whether the channel is only watched.
+    pub(crate) fn watches(&self, tap: bool) {
+        self.tap.store(tap, Ordering::Relaxed);
     }
 
     /// Notes that a session is open.
@@ -109,6 +134,11 @@ impl ChannelStatus {
         let unix = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         Shown {
             state: connection.state,
+            tap: self.tap.load(Ordering::Relaxed).then(|| OfTap {
+                tap: true,
+                missed: self.missed.get(),
+                dropped: self.dropped.get(),
+            }),
             since: unix(connection.since),
             transport: connection.transport,
             last_error: connection.last_error.as_ref().map(|(error, _)| error.clone()),

@@ -34,6 +34,8 @@ const SLICE: Duration = Duration::from_secs(1);
 pub(crate) struct Source {
     pub(crate) channel: ByteString,
     pub(crate) window: Window,
+    /// Whether it only watches.
+    pub(crate) tap: bool,
     pub(crate) dialer: Arc<Dialer>,
     pub(crate) fallback: Fallback,
     pub(crate) reconnect: Reconnect,
@@ -51,13 +53,14 @@ impl Stage for Source {
             let out = wiring.out.ok_or_else(|| StageError("nothing takes the webhooks".to_owned()))?;
             let (feed, fed) = mpsc::channel(self.window.events);
             let status = Arc::clone(&self.status);
+            status.watches(self.tap);
             let ends = Ends {
                 feed,
                 recent: Arc::clone(&self.recent),
                 status: Arc::clone(&status),
                 beyond_window: self.beyond_window.clone(),
             };
-            let work = Work::new(self.channel.clone(), self.window, ends);
+            let work = Work::new(self.channel.clone(), self.window, self.tap, ends);
             let ended = tokio::select! {
                 biased;
                 () = hand_on(fed, out) => Err(StageError("the next stage has ended".to_owned())),
@@ -133,6 +136,9 @@ impl Source {
                 channel = %self.channel, session = &*session, transport = transport.name(), window = events,
                 window_bytes = bytes, "connected"
             );
+            if self.tap {
+                info!(channel = %self.channel, "a tap: it sees every webhook from now on and settles none");
+            }
             let (began, mut brought) = (Instant::now(), false);
             let Self { fallback, dialer, stop, channel, misunderstood: counter, .. } = &mut *self;
             let (channel, counter) = (&*channel, &*counter);

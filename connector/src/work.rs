@@ -17,7 +17,7 @@ use engine::webhook::{Event, Id, Webhook};
 use schemas::wire::frame::Delivery;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::recent::Recent;
 use crate::settle::Settlements;
@@ -33,6 +33,8 @@ const BEYOND_BOUND: Duration = Duration::from_secs(1);
 pub(crate) struct Work {
     channel: ByteString,
     window: Window,
+    /// Whether it only watches: nothing is settled, and nothing comes again.
+    tap: bool,
     ledger: Ledger<Id>,
     jobs: HashMap<Id, Job>,
     /// Webhooks of jobs that found no room in the ledger.
@@ -48,7 +50,7 @@ pub(crate) struct Work {
 
 /// One webhook in progress.
 struct Job {
-    /// The numbers that the current session knows it by; none when an earlier session brought it.
+    /// The numbers that the current session knows it by; none when an earlier session brought it, or a tap sees it.
     seqs: Vec<u64>,
     webhook: ByteString,
     bytes: usize,
@@ -68,10 +70,11 @@ pub(crate) struct Ends {
 }
 
 impl Work {
-    pub(crate) fn new(channel: ByteString, window: Window, ends: Ends) -> Self {
+    pub(crate) fn new(channel: ByteString, window: Window, tap: bool, ends: Ends) -> Self {
         Self {
             channel,
             window,
+            tap,
             ledger: Ledger::new(window),
             jobs: HashMap::new(),
             waiting: VecDeque::new(),
@@ -83,6 +86,11 @@ impl Work {
             beyond_window: ends.beyond_window,
             leaving: false,
         }
+    }
+
+    /// Returns true when it only watches.
+    pub(crate) fn is_tap(&self) -> bool {
+        self.tap
     }
 
     /// Returns true when no webhook is in progress; settlements may still wait to be told.
@@ -106,14 +114,20 @@ impl Work {
     }
 
     /// Returns true when so much waits to be told that nothing more should be read. A receiver that keeps to the window
-    /// never gets here.
+    /// never gets here; to a tap it sends for as long as the tap reads.
     pub(crate) fn is_swamped(&self) -> bool {
+        if self.tap {
+            return !self.waiting.is_empty();
+        }
         self.settlements.len() > self.window.events.saturating_mul(2).saturating_add(1_024)
     }
 
     /// Takes a webhook that the current session brought.
     pub(crate) fn take(&mut self, delivery: Delivery) {
-        let Delivery { seq, mut webhook } = delivery;
+        if self.tap {
+            return self.watch(delivery.webhook);
+        }
+        let Delivery { seq, webhook } = delivery;
         let id = webhook.id();
         if self.recent().contains(id) {
             self.status.duplicates.add(1);
@@ -133,11 +147,32 @@ impl Work {
             let reason = "more than the connector's window was sent";
             return self.settlements.push(id, seq, given_back(BEYOND_BOUND, reason));
         }
+        self.begin(vec![seq], webhook);
+    }
+
+    /// Takes a webhook of which nothing is told to the receiver. One that waits for room stops the reading.
+    fn watch(&mut self, webhook: Webhook) {
+        // While a better way takes over, both ways bring the same.
+        if self.recent().contains(webhook.id()) || self.jobs.contains_key(&webhook.id()) {
+            self.status.duplicates.add(1);
+        } else if !self.leaving {
+            self.begin(Vec::new(), webhook);
+        }
+    }
+
+    fn begin(&mut self, seqs: Vec<u64>, mut webhook: Webhook) {
         webhook.transit.channel = self.channel.clone();
-        self.jobs.insert(id, Job::new(seq, &webhook));
+        self.jobs.insert(webhook.id(), Job::new(seqs, &webhook));
         self.waiting_bytes += webhook.weight();
         self.waiting.push_back(webhook);
         self.hand_on();
+    }
+
+    /// Notes that the receiver could not send everything to this tap.
+    pub(crate) fn note_gap(&self, missed: u64, first: u64, last: u64) {
+        self.status.missed.add(missed);
+        let channel = &self.channel;
+        warn!(%channel, missed, first, last, "this tap was too slow: it missed webhooks with sequences in this range");
     }
 
     /// Waits until something in progress was reported. Cancelling loses nothing.
@@ -153,6 +188,10 @@ impl Work {
             if outcome == Outcome::Delivered {
                 self.status.delivered.add(1);
                 self.recent().insert(id);
+            }
+            if self.tap {
+                self.status.dropped.add(u64::from(outcome != Outcome::Delivered));
+                continue;
             }
             if job.seqs.is_empty() {
                 self.settlements.push_earlier(id, outcome);
@@ -173,6 +212,10 @@ impl Work {
     /// Takes nothing new from now on, and gives back what was not handed on.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
+        if self.tap {
+            // Nobody else would deliver what waits.
+            return;
+        }
         for webhook in self.drop_waiting() {
             let Some(job) = self.jobs.remove(&webhook.id()) else { continue };
             for seq in job.seqs {
@@ -184,6 +227,10 @@ impl Work {
 
     /// Lets go of what belonged to the session.
     pub(crate) fn disconnected(&mut self) {
+        if self.tap {
+            // It does not come again.
+            return;
+        }
         for webhook in self.drop_waiting() {
             self.jobs.remove(&webhook.id());
         }
@@ -226,6 +273,9 @@ impl Work {
     /// Writes the flow line of one webhook.
     fn log(&self, id: Id, job: &Job, outcome: &Outcome) {
         let (outcome, cause, reason) = match outcome {
+            Outcome::Abandoned { cause, reason, .. } if self.tap => {
+                ("dropped", Some(cause.as_str()), reason.as_ref().map(Reason::as_str))
+            }
             Outcome::Delivered => ("delivered", None, None),
             Outcome::Abandoned { cause, reason, .. } => {
                 ("returned", Some(cause.as_str()), reason.as_ref().map(Reason::as_str))
@@ -240,9 +290,9 @@ impl Work {
 }
 
 impl Job {
-    fn new(seq: u64, webhook: &Webhook) -> Self {
+    fn new(seqs: Vec<u64>, webhook: &Webhook) -> Self {
         let (name, bytes) = (webhook.head.webhook.clone(), webhook.body.len());
-        Self { seqs: vec![seq], webhook: name, bytes, arrived: Instant::now() }
+        Self { seqs, webhook: name, bytes, arrived: Instant::now() }
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) const KEYS: &[&str] = &[
 ];
 
 /// What may stand at the top of every shape.
-const KNOWN: [&str; 30] = [
+const KNOWN: [&str; 31] = [
     "cloud",
     "routes",
     "channels",
@@ -65,14 +65,21 @@ const KNOWN: [&str; 30] = [
     "client_cert_path",
     "client_key_path",
     "verify_ssl",
+    "tap",
 ];
 
 /// What may stand at the top in other versions.
-const LATER: [&str; 6] = ["tap", "ca_cert", "proxy", "etcd_host", "etcd_port", "etcd_prefix"];
+const LATER: [&str; 5] = ["ca_cert", "proxy", "etcd_host", "etcd_port", "etcd_prefix"];
 
 /// The settings at the top that every channel's source takes over.
-pub(crate) const SHARED: [&str; 6] =
-    ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect", "protocol", "tls"];
+pub(crate) const SHARED: [&str; 7] =
+    ["connector_id", "max_in_flight", "max_in_flight_bytes", "reconnect", "protocol", "tls", TAP];
+
+/// The setting of a channel's source that a channel may have of its own.
+pub(crate) const TAP: &str = "tap";
+
+/// What a route of a channel may hold beside what every route may hold.
+const OF_A_CHANNEL: [&str; 2] = ["token", TAP];
 
 /// Where a channel's webhooks go.
 #[derive(Clone, Copy)]
@@ -96,6 +103,8 @@ struct Origin {
     channel: String,
     url: Node,
     token: Node,
+    /// Whether it is a tap, where the channel says so itself.
+    tap: Option<Node>,
 }
 
 /// The settings that may come from the environment, each with the pointer of its key. Of two names the later wins.
@@ -184,6 +193,7 @@ pub fn one_channel(
         channel: channel.to_owned(),
         url: Node::new(json!(url), Pointer::root().child("cloud_url")),
         token: Node::new(json!(token), Pointer::root().child("token")),
+        tap: None,
     };
     check_name("channel name", channel, &origin.at, faults);
     let route = Node::new(json!(destination), Pointer::root().child("destination"));
@@ -219,7 +229,8 @@ fn read_routes(
         // What is missing was complained about.
         let absent = || Node::stand_in(cloud.at().clone());
         let (url, token) = (url.clone().unwrap_or_else(absent), token.unwrap_or_else(absent));
-        let origin = Origin { at: route.at().clone(), channel: channel.to_owned(), url, token };
+        let tap = route.get(TAP);
+        let origin = Origin { at: route.at().clone(), channel: channel.to_owned(), url, token, tap };
         push(root, origin, Behind::Route(&route, None), Document { connections, drafts, faults });
     }
 }
@@ -258,7 +269,7 @@ fn read_channels(
     };
     for (channel, entry) in channels.members() {
         check_name("channel name", channel, entry.at(), faults);
-        unavailable::check(&entry, &["token", "destination", "retry", "dead_letter"], &["tap"], faults);
+        unavailable::check(&entry, &["token", "destination", "retry", "dead_letter", TAP], &[], faults);
         let token = entry.get("token").or_else(|| cloud.as_ref().and_then(|cloud| cloud.get("token")));
         let token = text_of(token, &entry.at().child("token"), "the channel's token", faults);
         let Some(destination) = entry.get("destination") else {
@@ -266,8 +277,8 @@ fn read_channels(
             continue;
         };
         if let Some(token) = token {
-            let origin =
-                Origin { at: entry.at().clone(), channel: channel.to_owned(), url: url.clone(), token };
+            let (at, url, tap) = (entry.at().clone(), url.clone(), entry.get(TAP));
+            let origin = Origin { at, channel: channel.to_owned(), url, token, tap };
             let behind = Behind::Route(&destination, Some(&entry));
             push(root, origin, behind, Document { connections, drafts, faults });
         }
@@ -288,7 +299,7 @@ fn read_flat(root: &Node, connections: &Connections, drafts: &mut Vec<Draft>, fa
         check_name("channel name", &channel, &root.at().child("channel"), faults);
     }
     let (url, token) = (url.unwrap_or_else(absent), token.unwrap_or_else(absent));
-    let origin = Origin { at: root.at().clone(), channel, url, token };
+    let origin = Origin { at: root.at().clone(), channel, url, token, tap: None };
     push(root, origin, Behind::Flat, Document { connections, drafts, faults });
 }
 
@@ -313,7 +324,7 @@ fn text_of(node: Option<Node>, missing_at: &Pointer, what: &str, faults: &mut Fa
 
 /// Adds the source of one channel and everything behind it.
 fn push(root: &Node, origin: Origin, behind: Behind<'_>, document: Document<'_>) {
-    let Origin { at, channel, url, token } = origin;
+    let Origin { at, channel, url, token, tap } = origin;
     let source = Node::new(json!({}), at.clone())
         .with_member("url", &url)
         .with_member("channel", &Node::new(json!(channel), at.child("channel")))
@@ -321,6 +332,7 @@ fn push(root: &Node, origin: Origin, behind: Behind<'_>, document: Document<'_>)
     let shared = SHARED.iter().filter_map(|key| Some((*key, root.get(key)?)));
     let source = shared.fold(source, |source, (key, shared)| source.with_member(key, &shared));
     let source = flat::rename(root, source);
+    let source = tap.iter().fold(source, |source, tap| source.with_member(TAP, tap));
     let Document { connections, drafts, faults } = document;
     let window = WINDOW.into_iter().filter_map(|key| Some((key, source.get(key)?))).collect();
     let name = format!("{channel}.subscribe");
@@ -334,7 +346,7 @@ fn push(root: &Node, origin: Origin, behind: Behind<'_>, document: Document<'_>)
     let mut routes = Routes { connections, window, drafts, faults };
     let spot = Spot { name: &channel, from: From::out(name), at: &at };
     match behind {
-        Behind::Route(route, beside) => routes.push(spot, route, beside, &["token"]),
+        Behind::Route(route, beside) => routes.push(spot, route, beside, &OF_A_CHANNEL),
         Behind::Flat => routes.push_flat(spot, root),
     }
 }

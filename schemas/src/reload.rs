@@ -6,7 +6,7 @@ use engine::pipeline::Reload;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::wire::moment;
+use engine::moment;
 
 /// The largest body that is taken, in bytes.
 pub const LARGEST: usize = 4096;

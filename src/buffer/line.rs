@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use engine::moment;
 use engine::webhook::Webhook;
-use schemas::wire::moment;
 use serde_json::{Value, json};
 use stages::store::Standing;
 

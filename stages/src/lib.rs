@@ -22,7 +22,5 @@ mod sink;
 
 mod http;
 
-mod timestamp;
-
 #[cfg(test)]
 mod testing;

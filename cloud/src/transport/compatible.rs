@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_tungstenite::{WebSocketReceiver, WebSocketSender};
-use futures::StreamExt;
+use engine::webhook::Webhook;
+use futures::{FutureExt, SinkExt, StreamExt};
 use schemas::wire::compatible::{self, BodyForm, FromConnector, LARGEST_TEXT, LARGEST_UNANNOUNCED};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, interval_at};
@@ -96,14 +97,7 @@ impl Voice {
                 say = says.recv() => say,
             };
             match say {
-                Some(Say::Deliver(webhooks)) => {
-                    for (_, webhook) in webhooks {
-                        if futures::FutureExt::now_or_never(self.beats.tick()).is_some() {
-                            self.text(compatible::heartbeat(SystemTime::now())).await?;
-                        }
-                        self.text(compatible::webhook(&webhook, self.form)).await?;
-                    }
-                }
+                Some(Say::Deliver(webhooks)) => self.deliver(webhooks).await?,
                 Some(Say::Gap(gap)) => self.text(compatible::gap(gap)).await?,
                 Some(Say::Ping(_) | Say::Pong(_) | Say::Bye(_)) => {}
                 None => return Ok(()),
@@ -111,8 +105,20 @@ impl Voice {
         }
     }
 
+    /// Writes webhooks. They go to the connection together, or earlier when there are many bytes of them.
+    async fn deliver(&mut self, webhooks: Vec<(u64, Webhook)>) -> Result<(), tungstenite::Error> {
+        for (_, webhook) in webhooks {
+            if self.beats.tick().now_or_never().is_some() {
+                self.text(compatible::heartbeat(SystemTime::now())).await?;
+            }
+            let text = compatible::webhook(&webhook, self.form);
+            self.sink.feed(Message::Text(text.into())).await?;
+        }
+        self.sink.flush().await
+    }
+
     async fn text(&mut self, text: String) -> Result<(), tungstenite::Error> {
-        self.sink.send(Message::Text(text.into())).await
+        WebSocketSender::send(&mut self.sink, Message::Text(text.into())).await
     }
 }
 

@@ -15,6 +15,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use schemas::wire::compatible::Gap;
 use schemas::wire::{compatible, query};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::announced::Announced;
@@ -66,6 +67,16 @@ impl Cursors {
     /// Forgets taps that have not polled for a while.
     pub(crate) fn sweep(&self) {
         self.lock().retain(|_, cursor| Arc::strong_count(cursor) > 1 || cursor.seen().elapsed() < REMEMBERED);
+    }
+
+    /// Notes a sign of life of a tap by its connection's name; returns whether there is one.
+    pub(crate) fn hear(&self, connection: &str) -> bool {
+        let all = self.lock();
+        let cursor = connection.strip_prefix(TAP).and_then(|name| all.get(name));
+        cursor.is_some_and(|cursor| {
+            *cursor.seen() = Instant::now();
+            true
+        })
     }
 
     /// Forgets every tap.
@@ -197,7 +208,7 @@ pub(crate) async fn answer(
     let Some(_permit) = channel.permit(shared) else { return too_many() };
     let name = announced.connector.clone().unwrap_or_else(|| NAMELESS.to_owned());
     if announced.tap {
-        return watch(&channel, &name, &ask, &announced, line.as_ref()).await;
+        return watched(&channel, &name, &ask, &announced, line.as_ref(), shared.stop.clone()).await;
     }
     let Some(poller) = channel.pollers.find(&name, &channel) else { return too_many() };
     let mut stop = channel.stop.clone();
@@ -215,12 +226,13 @@ pub(crate) async fn answer(
 }
 
 /// Answers a tap that polls: what was committed since its last poll.
-async fn watch(
+async fn watched(
     channel: &Channel,
     name: &str,
     ask: &Ask,
     announced: &Announced,
     line: Option<&Line>,
+    mut stop: watch::Receiver<bool>,
 ) -> Reply {
     let cursor = match channel.cursors.find(name, channel).await {
         Ok(Some(cursor)) => cursor,
@@ -230,6 +242,7 @@ async fn watch(
     let mut tap = cursor.tap.lock().await;
     let watched = tokio::select! {
         watched = timeout_at(ask.until, tap.next(ask.max_messages, ANSWER_BYTES)) => watched,
+        _ = stop.wait_for(|stop| *stop) => return whole(answer::empty(StatusCode::NO_CONTENT)),
         () = left(line) => return whole(answer::empty(StatusCode::NO_CONTENT)),
     };
     let watched = match watched {

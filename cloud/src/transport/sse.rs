@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use engine::webhook::Webhook;
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -20,6 +21,9 @@ use crate::leaving::Line;
 use crate::listener::Shared;
 use crate::session::{self, Ear, End, GOODBYE, Said, Say, Session, WRITING, Wish};
 
+/// How much is gathered before it is given to the connection, in bytes, about.
+const PIECE: usize = 64 * 1024;
+
 /// Starts a stream of events.
 pub(crate) fn connect(
     channel: Arc<Channel>,
@@ -33,7 +37,7 @@ pub(crate) fn connect(
     let (pieces, body) = mpsc::channel(1);
     let Some(permit) = channel.permit(shared) else {
         // A queue of one has room for the first piece.
-        drop(pieces.try_send(event("error", "{\"error\":\"max_connections_reached\"}")));
+        drop(pieces.try_send(event("error", "{\"error\":\"max_connections_reached\"}").into()));
         return streaming(body);
     };
     let name = session::name(if announced.tap { session::TAP } else { "sse_" });
@@ -86,8 +90,12 @@ fn streaming(body: mpsc::Receiver<Bytes>) -> Reply {
 }
 
 /// Writes one event. Its data is one line of ASCII.
-fn event(name: &str, json: &str) -> Bytes {
-    format!("event: {name}\ndata: {}\n\n", ascii::fold(json)).into()
+fn event(name: &str, json: &str) -> String {
+    format!("event: {name}\ndata: {}\n\n", ascii::fold(json))
+}
+
+fn heartbeat() -> String {
+    event("heartbeat", &compatible::heartbeat_data(SystemTime::now()))
 }
 
 /// The writing side. It gives the signs of life by itself, so that they come under load too.
@@ -100,7 +108,8 @@ struct Voice {
 impl Voice {
     /// Writes until nobody has anything more to say, or the connection has ended.
     async fn write(mut self, mut says: mpsc::Receiver<Say>, connection: String, channel: String) {
-        let mut open = self.send("connected", &compatible::connected_data(&connection, &channel)).await;
+        let connected = event("connected", &compatible::connected_data(&connection, &channel));
+        let mut open = self.send(connected).await;
         open = open && self.beat().await;
         while open {
             let say = tokio::select! {
@@ -113,28 +122,36 @@ impl Voice {
                 say = says.recv() => say,
             };
             match say {
-                Some(Say::Deliver(webhooks)) => {
-                    for (_, webhook) in webhooks {
-                        if self.beats.tick().now_or_never().is_some() {
-                            open = open && self.beat().await;
-                        }
-                        open = open && self.send("webhook", &compatible::webhook(&webhook, self.form)).await;
-                    }
-                }
-                Some(Say::Gap(gap)) => open = self.send("gap", &compatible::gap(gap)).await,
+                Some(Say::Deliver(webhooks)) => open = self.deliver(webhooks).await,
+                Some(Say::Gap(gap)) => open = self.send(event("gap", &compatible::gap(gap))).await,
                 Some(Say::Ping(_) | Say::Pong(_) | Say::Bye(_)) => {}
                 None => return,
             }
         }
     }
 
+    /// Writes webhooks, several at once where they are small. Returns false when the connection has ended.
+    async fn deliver(&mut self, webhooks: Vec<(u64, Webhook)>) -> bool {
+        let mut piece = String::new();
+        for (_, webhook) in webhooks {
+            if self.beats.tick().now_or_never().is_some() {
+                piece.push_str(&heartbeat());
+            }
+            piece.push_str(&event("webhook", &compatible::webhook(&webhook, self.form)));
+            if piece.len() >= PIECE && !self.send(std::mem::take(&mut piece)).await {
+                return false;
+            }
+        }
+        piece.is_empty() || self.send(piece).await
+    }
+
     async fn beat(&mut self) -> bool {
-        self.send("heartbeat", &compatible::heartbeat_data(SystemTime::now())).await
+        self.send(heartbeat()).await
     }
 
     /// Returns false when the connection has ended.
-    async fn send(&mut self, name: &str, json: &str) -> bool {
-        self.pieces.send(event(name, json)).await.is_ok()
+    async fn send(&mut self, piece: String) -> bool {
+        self.pieces.send(piece.into()).await.is_ok()
     }
 }
 

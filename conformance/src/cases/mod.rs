@@ -9,6 +9,7 @@ mod fidelity;
 mod operation;
 mod reload;
 mod security;
+mod tap;
 mod transport;
 
 use crate::case::Case;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::case::{Case, Failed, Need, Varies, ensure};
 use crate::cases::fidelity::to_http;
+use crate::cases::tap::Taps;
 use crate::party::connector::Link;
 use crate::party::destination::Destination;
 use crate::party::process::Process;
@@ -200,6 +201,7 @@ async fn travels(
 async fn taps(stand: Stand) -> Result<(), Failed> {
     const LARGE: usize = 1 << 20;
     let receiver = stand.receiver(Setup::default()).await?;
+    let real = if stand.is_own() { Some(Taps::start(&stand, &receiver).await?) } else { None };
     let mut taps = Vec::new();
     let count = if stand.is_own() { 3 } else { 2 };
     for _ in 0..count {
@@ -221,6 +223,9 @@ async fn taps(stand: Stand) -> Result<(), Failed> {
             drop(tap.deliver(&delivery).await);
         }
     }
+    if let Some(real) = &real {
+        real.see(10).await?;
+    }
     let work = receiver.settles("the workers' are not settled", SOON, |s| s.count("messages_delivered") == 0);
     work.await?;
     let (mut shared, began) = (0, Instant::now());
@@ -233,11 +238,12 @@ async fn taps(stand: Stand) -> Result<(), Failed> {
         }
     }
     receiver.settles("the workers share all", SOON, |stats| stats.count("messages_delivered") == 10).await?;
-    if !stand.is_own() {
+    let Some(real) = real else {
         stand.note("the stalled tap was left out: it takes 60 MiB of webhooks");
         return Ok(());
-    }
-    // One tap stops looking; nobody is held back by it.
+    };
+    // Two taps stop looking; nobody is held back by them.
+    real.slow(true);
     for nth in 0..60_u8 {
         receiver.accepted(&nth.to_string(), vec![nth; LARGE]).await?;
         let worker = &mut workers[0];
@@ -245,6 +251,7 @@ async fn taps(stand: Stand) -> Result<(), Failed> {
             worker.deliver(&delivery).await?;
         }
     }
+    real.slow(false);
     let tap = &mut stalled[0];
     let mut seen = 0_u64;
     while seen + tap.missed() < 70 {
@@ -258,5 +265,6 @@ async fn taps(stand: Stand) -> Result<(), Failed> {
     stand.note(format!("the stalled tap saw {seen} and was told that it missed {}", tap.missed()));
     ensure(tap.missed() > 0 && seen + tap.missed() == 70, || {
         format!("70 seen or missed, found {seen} and {}", tap.missed())
-    })
+    })?;
+    real.saw_or_missed(70, &stand).await
 }

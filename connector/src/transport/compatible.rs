@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use engine::ack::Outcome;
-use schemas::wire::compatible::{FromConnector, FromReceiver, Gap};
+use schemas::wire::compatible::{FromConnector, FromReceiver, Gap, Received};
 use schemas::wire::frame::{Delivery, Frame, Settle};
 use tokio::time::Instant;
 
+use super::dial::Dialer;
 use super::watch::Signs;
 
 /// How long a webhook may be in flight with receivers that do not say it.
@@ -31,6 +32,8 @@ const HELD_MOST: usize = 100_000;
 pub(super) struct Compatible {
     /// Whether the receiver knows our additions.
     versioned: bool,
+    /// Whether it only watches, so that nothing is settled.
+    tap: bool,
     next: u64,
     ids: BTreeMap<u64, ByteString>,
     held: BTreeMap<(Instant, u64), FromConnector>,
@@ -38,8 +41,9 @@ pub(super) struct Compatible {
 }
 
 impl Compatible {
-    pub(super) fn new(versioned: bool, signs: Signs) -> Self {
-        Self { versioned, next: 0, ids: BTreeMap::new(), held: BTreeMap::new(), signs }
+    pub(super) fn new(dialer: &Dialer, signs: Signs) -> Self {
+        let (versioned, tap) = (dialer.is_versioned(), dialer.is_tap());
+        Self { versioned, tap, next: 0, ids: BTreeMap::new(), held: BTreeMap::new(), signs }
     }
 
     /// Returns true when the receiver knows our additions.
@@ -61,12 +65,7 @@ impl Compatible {
                 ack_deadline: ACK_DEADLINE,
                 largest: u32::MAX,
             },
-            FromReceiver::Webhook(received) => {
-                self.signs.note_webhook();
-                self.next += 1;
-                self.ids.insert(self.next, received.message);
-                Frame::Deliver(vec![Delivery { seq: self.next, webhook: received.webhook }])
-            }
+            FromReceiver::Webhook(received) => Frame::Deliver(vec![self.number(*received)]),
             FromReceiver::Heartbeat => {
                 self.signs.note_heartbeat();
                 Frame::Ping(0)
@@ -74,6 +73,16 @@ impl Compatible {
             FromReceiver::Gap(Gap { missed, first, last }) => Frame::Gap { missed, first, last },
             FromReceiver::Error(why) => Frame::Bye(why),
         }
+    }
+
+    /// Gives a webhook its number.
+    pub(super) fn number(&mut self, received: Received) -> Delivery {
+        self.signs.note_webhook();
+        self.next += 1;
+        if !self.tap {
+            self.ids.insert(self.next, received.message);
+        }
+        Delivery { seq: self.next, webhook: received.webhook }
     }
 
     /// Turns a frame into what the receiver is told now; what is held is told by [`Compatible::due`].

@@ -11,12 +11,13 @@ use engine::ledger::Window;
 use http::header::{AUTHORIZATION, CONNECTION, HOST, LOCATION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY};
 use http::header::{PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use schemas::wire::compatible::{TAP_HEADER, WINDOW_HEADER};
 use schemas::wire::{SUBPROTOCOL, VERSION, VERSION_HEADER};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -37,6 +38,9 @@ const SHOWN: usize = 200;
 /// How much of a refusal's text is read, in bytes.
 const READ: usize = 4096;
 
+/// How large a channel's status may be, in bytes.
+pub(super) const STATUS: usize = 64 * 1024;
+
 /// The body of a request: none has one.
 pub(super) type Body = Empty<Bytes>;
 
@@ -46,6 +50,7 @@ pub(crate) struct Dialer {
     channel: ByteString,
     connector: ByteString,
     window: Window,
+    tap: bool,
     token: Secret,
     authorization: HeaderValue,
     tls: Option<Arc<Tls>>,
@@ -60,6 +65,8 @@ pub(crate) struct Way {
     /// The connector's name; may be empty.
     pub(crate) connector: ByteString,
     pub(crate) window: Window,
+    /// Whether it only watches.
+    pub(crate) tap: bool,
     /// There when the address wants it.
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) proxy: Option<Proxy>,
@@ -136,9 +143,9 @@ impl Dialer {
     ) -> Result<Self, http::header::InvalidHeaderValue> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
         authorization.set_sensitive(true);
-        let Way { channel, connector, window, tls, proxy } = way;
+        let Way { channel, connector, window, tap, tls, proxy } = way;
         let versioned = AtomicBool::new(false);
-        Ok(Self { address, channel, connector, window, token, authorization, tls, proxy, versioned })
+        Ok(Self { address, channel, connector, window, tap, token, authorization, tls, proxy, versioned })
     }
 
     /// Returns where it connects to.
@@ -164,6 +171,11 @@ impl Dialer {
     /// Returns the window and the name that the connector introduces itself with.
     pub(crate) fn introduction(&self) -> (Window, &ByteString) {
         (self.window, &self.connector)
+    }
+
+    /// Returns true when it only watches.
+    pub(crate) fn is_tap(&self) -> bool {
+        self.tap
     }
 
     /// Returns true when the receiver has said that it knows our additions to the protocol.
@@ -215,6 +227,28 @@ impl Dialer {
             drop(connection.with_upgrades().await);
         };
         Ok(Http { sender, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
+    }
+
+    /// Makes sure that the receiver knows our additions, by asking for the channel's status.
+    ///
+    /// # Errors
+    /// It does not, which is told as `wrong`; or it cannot be asked.
+    pub(super) async fn insist_on_version(
+        &self,
+        http: &mut Http,
+        wrong: &'static str,
+    ) -> Result<(), ConnectError> {
+        let request = self.request(Method::GET, &self.status_path(), Through::Request);
+        let response = self.send(http, request).await?;
+        if response.status() != StatusCode::OK {
+            return Err(self.refused(response).await);
+        }
+        if !self.is_versioned() {
+            return Err(ConnectError::Wrong(wrong));
+        }
+        // Read to its end, so that the connection can be kept.
+        drop(Limited::new(response.into_body(), STATUS).collect().await);
+        Ok(())
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -282,7 +316,8 @@ impl Dialer {
         let window = format!("{events};{bytes}");
         for (name, value) in [
             (HOST, self.address.authority()),
-            (HeaderName::from_static("webhook-connect-window"), &window),
+            (HeaderName::from_static(WINDOW_HEADER), &window),
+            (HeaderName::from_static(TAP_HEADER), if self.tap { "1" } else { "" }),
             (HeaderName::from_static("x-connector-id"), &self.connector),
         ] {
             if let Some(value) = HeaderValue::try_from(value).ok().filter(|value| !value.is_empty()) {

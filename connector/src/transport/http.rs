@@ -1,5 +1,6 @@
 //! A session over plain HTTP requests: webhooks in by a reader, settlements out by requests of their own.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +39,9 @@ pub(super) enum Leaving {
 
 /// One session over HTTP.
 pub(crate) struct HttpStream {
-    found: mpsc::Receiver<Found>,
+    found: mpsc::Receiver<Vec<Found>>,
+    /// What was found and not taken yet.
+    pending: VecDeque<Found>,
     reader: Option<AbortOnDropHandle<()>>,
     leaving: Leaving,
     left: bool,
@@ -58,12 +61,13 @@ impl HttpStream {
         dialer: &Arc<Dialer>,
         signs: Signs,
         leaving: Leaving,
-        reader: impl FnOnce(mpsc::Sender<Found>) -> BoxFuture<'static, ()>,
+        reader: impl FnOnce(mpsc::Sender<Vec<Found>>) -> BoxFuture<'static, ()>,
     ) -> Self {
         let (sender, found) = mpsc::channel(1);
         let versioned = dialer.is_versioned();
         Self {
             found,
+            pending: VecDeque::new(),
             reader: Some(AbortOnDropHandle::new(tokio::spawn(reader(sender)))),
             leaving,
             left: false,
@@ -72,7 +76,7 @@ impl HttpStream {
             sending: None,
             reports: false,
             watch: (!versioned).then(|| Watch::start(dialer, &signs)),
-            compatible: Compatible::new(versioned, signs),
+            compatible: Compatible::new(dialer, signs),
         }
     }
 
@@ -105,6 +109,7 @@ impl HttpStream {
             self.start_what_is_due();
             let due = self.compatible.next_due().filter(|_| self.is_idle());
             let read = read && !(self.left && self.leaving == Leaving::Pauses);
+            let has_pending = !self.pending.is_empty();
             tokio::select! {
                 biased;
                 sent = sent(&mut self.sending) => {
@@ -116,33 +121,43 @@ impl HttpStream {
                     }
                 }
                 why = Watch::ended(&mut self.watch) => return Turn::Ended(why),
-                found = self.found.recv(), if read && !self.drained => {
-                    if let Some(turn) = self.turn_of(found) {
+                () = std::future::ready(()), if read && has_pending => {
+                    if let Some(turn) = self.next_pending() {
                         return turn;
                     }
                 }
+                found = self.found.recv(), if read && !has_pending && !self.drained => match found {
+                    Some(found) => self.pending.extend(found),
+                    None if self.left => self.drained = true,
+                    None => return Turn::Ended("the stream ended".to_owned()),
+                },
                 () = until(due) => {}
             }
         }
     }
 
-    fn turn_of(&mut self, found: Option<Found>) -> Option<Turn> {
-        match found {
-            Some(Found::Said(said)) => {
+    /// Takes the next of what was found; webhooks that were found together are taken together.
+    fn next_pending(&mut self) -> Option<Turn> {
+        let mut turn = match self.pending.pop_front()? {
+            Found::Said(said) => {
                 if let FromReceiver::Connected { connection, .. } = &said {
                     self.posts.belong_to(connection.clone());
                 }
-                Some(Turn::Received(self.compatible.hear(said)))
+                Turn::Received(self.compatible.hear(said))
             }
-            Some(Found::NotUnderstood(why)) => Some(Turn::NotUnderstood(why)),
-            Some(Found::Alive) => Some(Turn::Alive),
-            Some(Found::Ended(why)) => Some(Turn::Ended(why)),
-            None if self.left => {
-                self.drained = true;
-                None
+            Found::NotUnderstood(why) => Turn::NotUnderstood(why),
+            Found::Alive => Turn::Alive,
+            Found::Ended(why) => Turn::Ended(why),
+        };
+        if let Turn::Received(Frame::Deliver(deliveries)) = &mut turn {
+            let is_webhook = |found: &mut Found| matches!(found, Found::Said(FromReceiver::Webhook(_)));
+            while let Some(Found::Said(FromReceiver::Webhook(received))) =
+                self.pending.pop_front_if(is_webhook)
+            {
+                deliveries.push(self.compatible.number(*received));
             }
-            None => Some(Turn::Ended("the stream ended".to_owned())),
         }
+        Some(turn)
     }
 
     /// Begins to send what was held, if nothing is being sent.

@@ -76,6 +76,10 @@ impl Link {
         dialer: &std::sync::Arc<Dialer>,
         transport: Transport,
     ) -> Result<Self, ConnectError> {
+        if dialer.is_tap() && !dialer.is_versioned() {
+            let known = tokio::time::timeout(dial::TIMEOUT, is_known(dialer)).await;
+            known.map_err(|_| ConnectError::Timeout)??;
+        }
         match transport {
             Transport::WebSocket => WebSocket::connect(dialer, true).await.map(Box::new).map(Self::WebSocket),
             Transport::WebSocketCompatible => {
@@ -138,4 +142,11 @@ impl Link {
             Self::Http(_) => {}
         }
     }
+}
+
+/// Asks whether the receiver knows taps: one that does not would hand out to a tap what others should deliver.
+async fn is_known(dialer: &Dialer) -> Result<(), ConnectError> {
+    let mut http = dialer.open(dial::Through::Request).await?;
+    let wrong = "`tap` works only with receivers that send webhook-connect-version";
+    dialer.insist_on_version(&mut http, wrong).await
 }

@@ -17,6 +17,9 @@ use super::watch::Signs;
 /// How long the receiver may wait for a webhook. Below the interval of signs of life that is expected.
 const WAIT: Duration = Duration::from_secs(20);
 
+/// How long the first poll of a tap waits.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// How much later than that an answer may come.
 const LATER: Duration = Duration::from_secs(15);
 
@@ -42,50 +45,47 @@ pub(super) async fn connect(dialer: &Arc<Dialer>) -> Result<HttpStream, ConnectE
 /// our additions are polled.
 async fn open(dialer: &Dialer) -> Result<Http, ConnectError> {
     let mut http = dialer.open(Through::Request).await?;
-    let request = dialer.request(Method::GET, &dialer.status_path(), Through::Request);
-    let response = dialer.send(&mut http, request).await?;
-    if response.status() != StatusCode::OK {
-        return Err(dialer.refused(response).await);
-    }
-    if !dialer.is_versioned() {
-        return Err(ConnectError::Wrong(
-            "long polling works only with receivers that send webhook-connect-version",
-        ));
-    }
-    // Read to its end, so that the connection can be kept.
-    drop(Limited::new(response.into_body(), LARGEST_ANSWER).collect().await);
+    let wrong = "long polling works only with receivers that send webhook-connect-version";
+    dialer.insist_on_version(&mut http, wrong).await?;
     Ok(http)
 }
 
 /// Polls until something breaks or nobody takes what is found.
-async fn read(dialer: Arc<Dialer>, mut http: Http, signs: Signs, found: mpsc::Sender<Found>) {
+async fn read(dialer: Arc<Dialer>, mut http: Http, signs: Signs, found: mpsc::Sender<Vec<Found>>) {
     let connection = ByteString::from_static("poll");
-    let connected = FromReceiver::Connected { connection, channel: dialer.channel().clone() };
-    if found.send(Found::Said(connected)).await.is_err() {
+    let mut connected = Some(FromReceiver::Connected { connection, channel: dialer.channel().clone() });
+    // The receiver knows a tap once it has polled, so a tap is connected after its first poll.
+    let mut wait = if dialer.is_tap() { FIRST } else { WAIT };
+    if !dialer.is_tap() && !say(connected.take(), Vec::new(), &found).await {
         return;
     }
     let why = loop {
-        let polled = tokio::time::timeout(WAIT + LATER, poll(&dialer, &mut http, &signs)).await;
+        let polled = tokio::time::timeout(wait + LATER, poll(&dialer, &mut http, &signs, wait)).await;
+        wait = WAIT;
         let all = match polled {
             Ok(Ok(all)) => all,
             Ok(Err(why)) => break why,
             Err(_) => break "a poll was not answered in time".to_owned(),
         };
         signs.note();
-        for one in all {
-            if found.send(one).await.is_err() {
-                return;
-            }
+        if !say(connected.take(), all, &found).await {
+            return;
         }
     };
     // Whoever listened may be gone.
-    drop(found.send(Found::Ended(why)).await);
+    drop(found.send(vec![Found::Ended(why)]).await);
 }
 
-async fn poll(dialer: &Dialer, http: &mut Http, signs: &Signs) -> Result<Vec<Found>, String> {
+/// Hands on what was found, after what opens a session where that is still to be said. Returns false when nobody takes it.
+async fn say(connected: Option<FromReceiver>, all: Vec<Found>, found: &mpsc::Sender<Vec<Found>>) -> bool {
+    let all: Vec<Found> = connected.map(Found::Said).into_iter().chain(all).collect();
+    found.send(all).await.is_ok()
+}
+
+async fn poll(dialer: &Dialer, http: &mut Http, signs: &Signs, wait: Duration) -> Result<Vec<Found>, String> {
     let (window, _) = dialer.introduction();
     let most = window.events.clamp(1, MOST);
-    let path = format!("{}/poll?timeout={}&max_messages={most}", dialer.stream_path(), WAIT.as_secs());
+    let path = format!("{}/poll?timeout={}&max_messages={most}", dialer.stream_path(), wait.as_secs());
     let request = dialer.request(Method::GET, &path, Through::Request);
     let response = dialer.send(http, request).await.map_err(|error| error.to_string())?;
     match response.status() {

@@ -15,7 +15,7 @@ use super::dial::{Dialer, Http, TIMEOUT, Through, front};
 const AT_ONCE: usize = 8;
 
 /// The waits before a request that failed is sent again. Settling twice does no harm.
-const WAITS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2)];
+const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
 /// Sends settlements. Cloning shares the connections.
 #[derive(Clone)]
@@ -62,17 +62,17 @@ impl Posts {
     }
 
     async fn post(self, path: String) -> Result<(), String> {
-        let mut last = String::new();
-        for wait in WAITS {
-            tokio::time::sleep(wait).await;
+        let mut waits = WAITS.into_iter();
+        loop {
             let tried = tokio::time::timeout(TIMEOUT, self.try_post(&path)).await;
-            match tried.unwrap_or_else(|_| Err(Failed::Again("no answer in time".to_owned()))) {
+            let why = match tried.unwrap_or_else(|_| Err(Failed::Again("no answer in time".to_owned()))) {
                 Ok(()) => return Ok(()),
                 Err(Failed::Over(why)) => return Err(why),
-                Err(Failed::Again(why)) => last = why,
-            }
+                Err(Failed::Again(why)) => why,
+            };
+            let wait = waits.next().ok_or_else(|| format!("a settlement could not be told: {why}"))?;
+            tokio::time::sleep(wait).await;
         }
-        Err(format!("a settlement could not be told: {last}"))
     }
 
     async fn try_post(&self, path: &str) -> Result<(), Failed> {

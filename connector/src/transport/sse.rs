@@ -48,7 +48,7 @@ async fn open(dialer: &Dialer) -> Result<(Http, Incoming), ConnectError> {
 }
 
 /// Reads events until the stream ends or nobody takes them.
-async fn read(_http: Http, mut body: Incoming, signs: Signs, found: mpsc::Sender<Found>) {
+async fn read(_http: Http, mut body: Incoming, signs: Signs, found: mpsc::Sender<Vec<Found>>) {
     let mut events = Events::default();
     let why = loop {
         match body.frame().await {
@@ -59,27 +59,29 @@ async fn read(_http: Http, mut body: Incoming, signs: Signs, found: mpsc::Sender
             Some(Err(error)) => break format!("the connection broke: {error}"),
             None => break "the stream ended".to_owned(),
         }
+        let mut all = Vec::new();
         while let Some(event) = events.next() {
-            let one = match FromReceiver::decode_event(&event.name, &event.data) {
+            all.push(match FromReceiver::decode_event(&event.name, &event.data) {
                 Ok(said) => Found::Said(said),
                 // An event without a name is one that nobody means.
                 Err(_) if event.name.is_empty() => Found::Alive,
                 Err(error) => Found::NotUnderstood(error.to_string()),
-            };
-            if found.send(one).await.is_err() {
-                return;
-            }
+            });
+        }
+        // A comment, or a part of an event, is a sign of life too; nobody waits for it.
+        let taken = match all.is_empty() {
+            true => !found.is_closed(),
+            false => found.send(all).await.is_ok(),
+        };
+        if !taken {
+            return;
         }
         if events.len() > LARGEST_EVENT {
             break format!("an event is larger than {LARGEST_EVENT} bytes");
         }
-        // A comment is a sign of life too.
-        if found.try_send(Found::Alive).is_err() && found.is_closed() {
-            return;
-        }
     };
     // Whoever listened may be gone.
-    drop(found.send(Found::Ended(why)).await);
+    drop(found.send(vec![Found::Ended(why)]).await);
 }
 
 /// One event.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use super::dial::{Dialer, TIMEOUT, Through};
+use super::dial::{Dialer, STATUS, TIMEOUT, Through};
 
 /// The interval of the reference's receiver, which counts until another is learnt.
 const USUAL: Duration = Duration::from_secs(30);
@@ -28,9 +28,6 @@ const REMEMBERED: usize = 3;
 
 /// How often it is looked whether webhooks still arrive.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How large the status may be, in bytes.
-const STATUS: usize = 64 * 1024;
 
 /// When the receiver showed life. Cloning shares it.
 #[derive(Clone, Debug)]

@@ -73,7 +73,7 @@ impl WebSocket {
             true => (Dialect::Native, None),
             false => {
                 let watch = (!dialer.is_versioned()).then(|| Watch::start(dialer, &signs));
-                let compatible = Compatible::new(dialer.is_versioned(), signs.clone());
+                let compatible = Compatible::new(dialer, signs.clone());
                 (Dialect::Compatible(Box::new(compatible)), watch)
             }
         };

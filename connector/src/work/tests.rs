@@ -57,11 +57,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::of(false)
+    }
+
+    fn of(tap: bool) -> Self {
         let (feed, fed) = mpsc::channel(WINDOW.events);
         let recent = Arc::default();
         let (status, _posted) = Arc::new(crate::status::Board::default()).post("c", Counter::default());
         let ends = Ends { feed, recent, status, beyond_window: Counter::default() };
-        let work = Work::new("c".into(), WINDOW, ends);
+        let work = Work::new("c".into(), WINDOW, tap, ends);
         let (at_destination, confirmed) = (Vec::new(), BTreeSet::new());
         Self { work, fed, at_destination, confirmed, next: 1, owed: BTreeMap::new() }
     }
@@ -115,6 +119,22 @@ impl World {
             assert!(outcome == Outcome::Delivered && self.confirmed.contains(&id), "{id}: {outcome:?}");
         }
     }
+}
+
+#[test]
+fn a_tap_settles_nothing_keeps_what_waits_and_stops_reading_beyond_its_window() {
+    let mut world = World::of(true);
+    (0..5).for_each(|n| world.take(Step::Deliver(n)));
+    assert!(world.work.is_swamped());
+    assert_eq!(world.at_destination.len(), WINDOW.events);
+    world.take(Step::Reconnect);
+    world.work.leave();
+    for good in [true, false, true, false, true] {
+        world.take(Step::Settle(0, good));
+    }
+    world.take(Step::Deliver(0));
+    assert!(world.work.is_done() && !world.work.is_swamped() && world.work.seqs().is_empty());
+    assert_eq!((world.work.status.delivered.get(), world.work.status.dropped.get()), (3, 2));
 }
 
 proptest! {

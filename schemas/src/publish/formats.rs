@@ -66,6 +66,8 @@ struct Cloud {
 struct Routed {
     /// The channel's token.
     token: Option<Secret>,
+    /// Whether this channel is only watched, whatever `tap` at the top says.
+    tap: Option<bool>,
 }
 
 /// What a connector takes, and where it goes: `cloud` with `routes`; `channels`; or the flat shape of the Python connector,

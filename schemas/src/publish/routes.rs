@@ -32,6 +32,8 @@ struct Way {
 struct OfChannel {
     /// The channel's token, if it has one of its own.
     token: Option<Secret>,
+    /// Whether this channel is only watched, whatever `tap` at the top says.
+    tap: Option<bool>,
 }
 
 /// One of the destinations of a chain.

@@ -1,12 +1,16 @@
 //! JSON as one line of ASCII, which server-sent events need: the reference's connector decodes UTF-8 per network chunk and
 //! breaks at a character that a chunk cuts.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Rewrites JSON `text`: characters outside ASCII become `\uXXXX`, surrogate pairs where needed, and line breaks become
 /// blanks. In valid JSON the first stand only within strings and the second only between values, so the value is the same.
 #[must_use]
-pub fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() && !text.contains(['\r', '\n']) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len() + text.len() / 8);
     let mut units = [0; 2];
     for character in text.chars() {
@@ -21,7 +25,7 @@ pub fn fold(text: &str) -> String {
             }
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 #[cfg(test)]

@@ -14,13 +14,14 @@ use std::time::Duration;
 use engine::config::{Faults, Node};
 use engine::kind::{Build, Context, OpenError, Role, Stage, StageError, Wiring};
 use engine::ledger::Window;
-use engine::limits::Limits;
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use job::Rules;
 use running::Running;
+
+use crate::flow::window::{most_bytes, most_webhooks};
 
 /// The most links of one chain.
 const MOST: usize = 20;
@@ -111,14 +112,6 @@ impl TryFrom<f64> for Seconds {
 
 fn yes() -> bool {
     true
-}
-
-fn most_webhooks() -> NonZeroUsize {
-    NonZeroUsize::new(Limits::default().max_in_flight).unwrap_or(NonZeroUsize::MIN)
-}
-
-fn most_bytes() -> NonZeroUsize {
-    NonZeroUsize::new(Limits::default().max_in_flight_bytes).unwrap_or(NonZeroUsize::MIN)
 }
 
 impl Build for Chain {

@@ -5,3 +5,5 @@ pub(crate) mod chain;
 pub(crate) mod retry;
 
 mod given_up;
+mod waiting;
+mod window;

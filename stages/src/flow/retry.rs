@@ -17,7 +17,6 @@ use engine::backoff::Backoff;
 use engine::config::{Faults, Node};
 use engine::kind::{Build, Context, OpenError, Role, Stage, StageError, Wiring};
 use engine::ledger::Window;
-use engine::limits::Limits;
 use futures::future::BoxFuture;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -26,6 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use policy::{ErrorName, Policy, Status};
 use running::Running;
+
+use crate::flow::window::{most_bytes, most_webhooks};
 
 /// The shortest bound of a first wait. Without it a delay of zero would call an unreachable destination without pause.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -149,14 +150,6 @@ fn one_minute() -> Seconds {
 
 fn two() -> Multiplier {
     Multiplier(2.0)
-}
-
-fn most_webhooks() -> NonZeroUsize {
-    NonZeroUsize::new(Limits::default().max_in_flight).unwrap_or(NonZeroUsize::MIN)
-}
-
-fn most_bytes() -> NonZeroUsize {
-    NonZeroUsize::new(Limits::default().max_in_flight_bytes).unwrap_or(NonZeroUsize::MIN)
 }
 
 impl Build for Retry {

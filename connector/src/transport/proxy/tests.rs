@@ -98,6 +98,7 @@ fn dialer(url: &str, port: u16) -> Dialer {
         channel: ByteString::from("orders"),
         connector: ByteString::new(),
         window: Window { events: 1, bytes: 1 },
+        tap: false,
         tls: None,
         proxy: Proxy::parse(&format!("http://user:pass@127.0.0.1:{port}")),
     };

@@ -3,7 +3,6 @@
 use bytestring::ByteString;
 use engine::config::Secret;
 use engine::ledger::Window;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use tempfile::TempDir;
@@ -15,46 +14,10 @@ use super::*;
 use crate::transport::dial::{Dialer, Way};
 use crate::transport::proxy::{self, Proxy};
 
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
+#[path = "../../../../cloud/tests/wire/party/authority.rs"]
+mod authority;
 
-/// A certificate and its key, as PEM.
-struct Signed {
-    cert: String,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let name = format!("authority {:?}", &key.public_key_raw()[..8]);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    fn sign(&self, names: &[&str]) -> Signed {
-        self.sign_until(names, 4000)
-    }
-
-    fn sign_until(&self, names: &[&str], year: i32) -> Signed {
-        let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.not_after = date_time_ymd(year, 1, 1);
-        Signed { cert: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
-    }
-
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
-        roots
-    }
-}
+use authority::{Authority, Signed};
 
 /// A server that answers every request with 503, which tells that TLS stands.
 struct Server {
@@ -106,6 +69,7 @@ impl Server {
             channel: ByteString::from("orders"),
             connector: ByteString::new(),
             window: Window { events: 1, bytes: 1 },
+            tap: false,
             tls: Some(Arc::clone(tls)),
             proxy,
         };

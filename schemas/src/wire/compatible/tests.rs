@@ -1,6 +1,10 @@
 //! The dialect against what the reference was recorded to send, byte for byte.
 
-use engine::webhook::from_micros;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use engine::ack::{Cause, Reason};
+use engine::webhook::{Head, Id, Transit, from_micros};
 use proptest::prelude::*;
 
 use super::*;

@@ -20,6 +20,7 @@ use tracing::warn;
 use super::job::{Job, Rules, State, Step};
 use super::memory::Memory;
 use crate::flow::given_up::last_word;
+use crate::flow::waiting::{at, stopped};
 
 /// How often whoever sent a webhook is told that it is still worked on. ACK deadlines are 30 s by default.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -302,19 +303,4 @@ impl Running {
 
 fn is_stopped(stop: &watch::Receiver<bool>) -> bool {
     *stop.borrow()
-}
-
-/// Waits until everything should end; for ever when nobody is left to say so.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending().await
-    }
-}
-
-/// Waits until `due`.
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
 }

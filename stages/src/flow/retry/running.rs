@@ -20,6 +20,7 @@ use super::held::{Held, Job, Waiting};
 use super::policy::{Policy, is_refused_connection, is_silence};
 use super::route::Route;
 use crate::flow::given_up::last_word;
+use crate::flow::waiting::{at, stopped};
 
 /// How often whoever sent a webhook is told that it is still worked on. ACK deadlines are 30 s by default.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -309,20 +310,5 @@ impl Running {
         for Waiting { job, cause, reason, .. } in self.held.take_all() {
             job.ack.settle(Outcome::Abandoned { delay: Some(Duration::ZERO), cause, reason });
         }
-    }
-}
-
-/// Waits until everything should end; for ever when nobody is left to say so.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending().await
-    }
-}
-
-/// Waits until `due`.
-async fn at(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
     }
 }

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use engine::config::Secret;
+use engine::moment;
 use engine::webhook::Webhook;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use crate::timestamp;
 
 /// Names of ours begin with this; a sender cannot send them.
 const OURS: &str = "x-webhook-connect-";
@@ -163,7 +162,7 @@ fn describe(webhook: &Webhook, headers: &mut HeaderMap) {
         ("x-webhook-connect-webhook", &head.webhook),
         ("x-webhook-connect-sequence", &transit.sequence.to_string()),
         ("x-webhook-connect-attempt", &transit.attempt.to_string()),
-        ("x-webhook-connect-received-at", &timestamp::iso(head.received)),
+        ("x-webhook-connect-received-at", &moment::to_text(head.received)),
         ("x-webhook-connect-source-ip", &head.source.to_string()),
     ];
     for (name, value) in known {
@@ -288,7 +287,7 @@ mod tests {
             ("x-webhook-connect-webhook", "orders"),
             ("x-webhook-connect-sequence", "7"),
             ("x-webhook-connect-attempt", "2"),
-            ("x-webhook-connect-received-at", &timestamp::iso(webhook.head.received)),
+            ("x-webhook-connect-received-at", &moment::to_text(webhook.head.received)),
             ("x-webhook-connect-source-ip", "127.0.0.1"),
             ("webhook-id", &id),
             ("idempotency-key", &id),

@@ -3,11 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use engine::moment;
 use engine::webhook::Webhook;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
-
-use crate::timestamp;
 
 /// A webhook as one JSON document, on one line.
 pub(super) struct Description<'a> {
@@ -62,7 +61,7 @@ impl Description<'_> {
             channel: &transit.channel,
             sequence: transit.sequence,
             attempt: transit.attempt,
-            received_at: timestamp::iso(head.received),
+            received_at: moment::to_text(head.received),
             source_ip: head.source.to_string(),
             method: &head.method,
             target: &head.target,

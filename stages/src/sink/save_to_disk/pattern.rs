@@ -1,10 +1,9 @@
 //! How a file is called.
 
+use engine::moment;
 use engine::webhook::Webhook;
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use crate::timestamp;
 
 /// The longest part of a name between two `/`, in bytes, which leaves room for endings.
 const LONGEST: usize = 200;
@@ -126,7 +125,7 @@ fn front(text: &str, most: usize) -> &str {
 
 impl Known {
     fn write(self, webhook: &Webhook, name: &mut String) {
-        let received = timestamp::iso(webhook.head.received);
+        let received = moment::to_text(webhook.head.received);
         let (date, time) = received.split_once('T').unwrap_or((&received, ""));
         name.push_str(&match self {
             Self::Id => webhook.id().to_string(),

@@ -1,8 +1,8 @@
-//! Times in the compatible dialect: ISO 8601 in UTC with microseconds, such as `2026-11-23T12:32:12.538246+00:00`.
+//! Times as people and the reference write them: ISO 8601 in UTC with microseconds, such as `2026-11-23T12:32:12.538246+00:00`.
 
 use std::time::SystemTime;
 
-use engine::webhook::{from_micros, to_micros};
+use crate::webhook::{from_micros, to_micros};
 
 const DAY: u64 = 86_400;
 
@@ -68,6 +68,20 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn known_times_are_written_right() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00.000000+00:00"),
+            (951_782_399_999_999, "2000-02-28T23:59:59.999999+00:00"),
+            (951_782_400_000_000, "2000-02-29T00:00:00.000000+00:00"),
+            (1_700_000_000_123_456, "2023-11-14T22:13:20.123456+00:00"),
+            (4_107_542_399_000_001, "2100-02-28T23:59:59.000001+00:00"),
+            (4_107_542_400_000_000, "2100-03-01T00:00:00.000000+00:00"),
+        ] {
+            assert_eq!(to_text(from_micros(micros)), text);
+        }
+    }
 
     #[test]
     fn times_are_read_as_they_are_written() {

@@ -1,5 +1,4 @@
 //! The listener over TLS, with certificates made here, on real sockets.
-#![cfg(test)]
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,10 +7,9 @@ use std::time::Duration;
 
 use cloud::{Settings, Tls, TlsFiles};
 use engine::pipeline::Surroundings;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,50 +17,22 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// An authority that signs certificates.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
+use crate::party::authority::{Authority, Signed};
 
-/// A certificate and its key, as PEM.
-struct Signed {
-    cert: String,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    fn sign(&self, name: &str) -> Signed {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        Signed { cert: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
-    }
-
-    /// A client that trusts this authority, and shows a certificate if there is one.
-    fn client(&self, shows: Option<&Signed>) -> TlsConnector {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.unwrap().with_root_certificates(roots);
-        let config = match shows {
-            None => config.with_no_client_auth(),
-            Some(Signed { cert, key }) => {
-                let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
-                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-                config.with_client_auth_cert(vec![cert], key).unwrap()
-            }
-        };
-        TlsConnector::from(Arc::new(config))
-    }
+/// A client that trusts an authority, and shows a certificate if there is one.
+fn client(authority: &Authority, shows: Option<&Signed>) -> TlsConnector {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.unwrap().with_root_certificates(authority.roots());
+    let config = match shows {
+        None => config.with_no_client_auth(),
+        Some(Signed { cert, key }) => {
+            let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            config.with_client_auth_cert(vec![cert], key).unwrap()
+        }
+    };
+    TlsConnector::from(Arc::new(config))
 }
 
 /// A listener with a certificate for `localhost`.
@@ -84,7 +54,7 @@ fn write(folder: &Path, signed: &Signed) {
 impl Cloud {
     async fn start(client_ca: Option<&Authority>) -> Self {
         let (folder, authority) = (TempDir::new().unwrap(), Authority::new());
-        write(folder.path(), &authority.sign("localhost"));
+        write(folder.path(), &authority.sign(&["localhost"]));
         let path = |name| folder.path().join(name);
         if let Some(ca) = client_ca {
             std::fs::write(path("ca.pem"), &ca.pem).unwrap();
@@ -123,13 +93,11 @@ impl Cloud {
 #[tokio::test]
 async fn requests_are_answered_over_both_versions_of_tls() {
     let cloud = Cloud::start(None).await;
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(cloud.authority.pem.as_bytes()).unwrap()).unwrap();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config =
             ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
-        let config = config.with_root_certificates(roots.clone()).with_no_client_auth();
+        let config = config.with_root_certificates(cloud.authority.roots()).with_no_client_auth();
         let answer = cloud.ask(&TlsConnector::from(Arc::new(config)), "/health").await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
@@ -166,7 +134,7 @@ async fn a_client_that_stalls_in_the_handshake_is_cut_off() {
 #[tokio::test]
 async fn an_answer_reaches_a_sender_that_goes_on_sending() {
     let cloud = Cloud::start(None).await;
-    let mut stream = cloud.connect(&cloud.authority.client(None)).await.unwrap();
+    let mut stream = cloud.connect(&client(&cloud.authority, None)).await.unwrap();
     let head = "POST /webhook/nobody HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8000000\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let (mut read, mut write) = tokio::io::split(stream);
@@ -185,16 +153,16 @@ async fn connectors_need_a_certificate_of_the_right_authority_and_senders_none()
     let connectors = Authority::new();
     let cloud = Cloud::start(Some(&connectors)).await;
     let trusting = &cloud.authority;
-    let nobody = trusting.client(None);
+    let nobody = client(trusting, None);
     assert!(cloud.ask(&nobody, "/health").await.unwrap().starts_with("HTTP/1.1 200 "));
     let refused = cloud.ask(&nobody, "/connect/stream/c").await.unwrap();
     assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
     assert!(refused.contains("need a client certificate"), "{refused}");
-    let known = trusting.client(Some(&connectors.sign("dc-1")));
+    let known = client(trusting, Some(&connectors.sign(&["dc-1"])));
     let unauthorized = cloud.ask(&known, "/connect/stream/c").await.unwrap();
     assert!(unauthorized.starts_with("HTTP/1.1 401 "), "{unauthorized}");
     assert!(!unauthorized.contains("certificate"), "{unauthorized}");
-    let wrong = trusting.client(Some(&Authority::new().sign("dc-1")));
+    let wrong = client(trusting, Some(&Authority::new().sign(&["dc-1"])));
     let error = cloud.ask(&wrong, "/health").await.unwrap_err();
     assert!(error.to_string().contains("UnknownCA") || error.to_string().contains("alert"), "{error}");
 }
@@ -203,20 +171,20 @@ async fn connectors_need_a_certificate_of_the_right_authority_and_senders_none()
 async fn a_certificate_that_changes_is_taken_over_and_a_bad_one_is_not() {
     let cloud = Cloud::start(None).await;
     let next = Authority::new();
-    assert!(cloud.ask(&next.client(None), "/health").await.is_err());
+    assert!(cloud.ask(&client(&next, None), "/health").await.is_err());
     std::fs::write(cloud.folder.path().join("cert.pem"), "no certificate").unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert!(cloud.ask(&cloud.authority.client(None), "/health").await.is_ok());
+    assert!(cloud.ask(&client(&cloud.authority, None), "/health").await.is_ok());
     // As secrets are mounted: the name is a symbolic link to a folder that is swapped.
     let (there, link) = (cloud.folder.path().join("v2"), cloud.folder.path().join("link"));
     std::fs::create_dir(&there).unwrap();
-    write(&there, &next.sign("localhost"));
+    write(&there, &next.sign(&["localhost"]));
     std::os::unix::fs::symlink(&there, link).unwrap();
     for name in ["cert.pem", "key.pem"] {
         std::fs::remove_file(cloud.folder.path().join(name)).unwrap();
         std::os::unix::fs::symlink(format!("link/{name}"), cloud.folder.path().join(name)).unwrap();
     }
-    let new = next.client(None);
+    let new = client(&next, None);
     for _ in 0..100 {
         if cloud.ask(&new, "/health").await.is_ok() {
             return;
@@ -229,7 +197,7 @@ async fn a_certificate_that_changes_is_taken_over_and_a_bad_one_is_not() {
 #[test]
 fn files_that_cannot_be_used_are_named() {
     let (folder, authority) = (TempDir::new().unwrap(), Authority::new());
-    let [one, two] = ["localhost", "localhost"].map(|name| authority.sign(name));
+    let [one, two] = ["localhost", "localhost"].map(|name| authority.sign(&[name]));
     write(folder.path(), &Signed { cert: one.cert.clone(), key: two.key });
     let path = |name: &str| folder.path().join(name);
     let open = |client_ca| {

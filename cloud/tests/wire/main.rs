@@ -1,0 +1,9 @@
+//! What the receiver puts on the wire, byte for byte, on real sockets: TLS, and everything that connectors of the reference
+//! kind, which announce nothing, depend on.
+#![cfg(test)]
+
+mod events;
+mod party;
+mod poll;
+mod tls;
+mod websocket;
