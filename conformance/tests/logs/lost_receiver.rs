@@ -1,14 +1,13 @@
 //! What a connector says that loses its receiver and gets it back, to the letter. `GOLDEN=write` writes the golden file anew;
 //! read the difference before you keep it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use conformance::case::{Failed, ensure, ensure_eq};
 use conformance::party::destination::Destination;
 use conformance::party::receiver::{CHANNEL, Setup, TOKEN};
-use conformance::party::sender;
-use conformance::stand::{Buffer, Stand};
+use conformance::stand::{Buffer, Stand, built_binary};
 use serde_json::json;
 
 /// How long anything may take.
@@ -16,14 +15,6 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// What differs from run to run.
 const MASKED: [&str; 6] = ["id", "session", "pid", "ms", "next_try_ms", "bytes"];
-
-fn binary() -> PathBuf {
-    if let Some(named) = std::env::var_os("WEBHOOK_CONNECT_BIN") {
-        return named.into();
-    }
-    let own = std::env::current_exe().expect("a test knows its own path");
-    own.parent().and_then(Path::parent).expect("tests lie two folders deep").join("webhook-connect")
-}
 
 /// Masks a log line: its time, ports, and the fields that differ.
 fn masked(line: &str) -> String {
@@ -55,7 +46,7 @@ fn shown(log: &str) -> String {
 
 #[tokio::test]
 async fn a_connector_tells_how_it_loses_its_receiver_and_gets_it_back() -> Result<(), Failed> {
-    let stand = Stand::new(binary(), Buffer::Embedded)?;
+    let stand = Stand::new(built_binary()?, Buffer::Embedded)?;
     let mut receiver = stand.receiver(Setup::default()).await?;
     let destination = Destination::start().await?;
     let mut connector = stand.connector(&json!({
@@ -66,12 +57,12 @@ async fn a_connector_tells_how_it_loses_its_receiver_and_gets_it_back() -> Resul
     }))?;
     let says =
         |wanted: &'static str, times| move |log: &str| (log.matches(wanted).count() >= times).then_some(());
-    sender::accepted(receiver.address(), "one", "1").await?;
+    receiver.accepted("one", "1").await?;
     connector.says("the first is delivered", 0, SOON, says("outcome=\"delivered\"", 1)).await?;
     receiver.kill().await?;
     connector.says("nobody listens", 0, SOON, says("Connection refused", 3)).await?;
     receiver.restart().await?;
-    sender::accepted(receiver.address(), "two", "2").await?;
+    receiver.accepted("two", "2").await?;
     connector.says("the second is delivered", 0, SOON, says("outcome=\"delivered\"", 2)).await?;
     connector.terminate().await?;
     ensure(connector.ended(SOON).await?.success(), || "it ends well".to_owned())?;

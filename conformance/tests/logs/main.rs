@@ -1,5 +1,7 @@
 //! The lines that tell each webhook's way, on both ends, and what must never stand in a log.
 
+mod lost_receiver;
+
 use std::time::Duration;
 
 use conformance::case::{Failed, ensure, ensure_eq};
