@@ -15,7 +15,7 @@ use crate::party::wait::until;
 use crate::stand::Stand;
 
 /// How long a webhook may take to a tap.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 /// How long the slow tap's destination takes while it is slow.
 const SLOW: Duration = Duration::from_secs(3);
