@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::connections::Connections;
 use crate::flat::{self, MODES};
 use crate::link;
+use crate::names::{check_name, named};
 use crate::receiver::{Flags, set};
 use crate::route::{Routes, Spot, WINDOW};
 use crate::unavailable;
-use crate::webhooks::check_name;
 
 /// The keys at the top by which a document is known as a connector's.
 pub(crate) const KEYS: &[&str] = &[
@@ -219,8 +219,8 @@ fn read_routes(
     check_channel_list(&cloud, routes, faults);
     let url = text_of(cloud.get("url"), &cloud.at().child("url"), "the receiver's URL", faults);
     let shared = text_of_some(cloud.get("token"), faults);
-    for (channel, route) in routes.members() {
-        check_name("channel name", channel, route.at(), faults);
+    for (channel, route) in named(routes, "channel name", faults) {
+        check_name("channel name", &channel, route.at(), faults);
         let token = match route.get("token") {
             Some(own) => text_of_some(Some(own), faults),
             None if cloud.get("token").is_some() => shared.clone(),
@@ -230,7 +230,7 @@ fn read_routes(
         let absent = || Node::stand_in(cloud.at().clone());
         let (url, token) = (url.clone().unwrap_or_else(absent), token.unwrap_or_else(absent));
         let tap = route.get(TAP);
-        let origin = Origin { at: route.at().clone(), channel: channel.to_owned(), url, token, tap };
+        let origin = Origin { at: route.at().clone(), channel, url, token, tap };
         push(root, origin, Behind::Route(&route, None), Document { connections, drafts, faults });
     }
 }
@@ -267,8 +267,8 @@ fn read_channels(
     let Some(url) = text_of(url, &root.at().child("cloud").child("url"), "the receiver's URL", faults) else {
         return;
     };
-    for (channel, entry) in channels.members() {
-        check_name("channel name", channel, entry.at(), faults);
+    for (channel, entry) in named(channels, "channel name", faults) {
+        check_name("channel name", &channel, entry.at(), faults);
         unavailable::check(&entry, &["token", "destination", "retry", "dead_letter", TAP], &[], faults);
         let token = entry.get("token").or_else(|| cloud.as_ref().and_then(|cloud| cloud.get("token")));
         let token = text_of(token, &entry.at().child("token"), "the channel's token", faults);
@@ -278,7 +278,7 @@ fn read_channels(
         };
         if let Some(token) = token {
             let (at, url, tap) = (entry.at().clone(), url.clone(), entry.get(TAP));
-            let origin = Origin { at, channel: channel.to_owned(), url, token, tap };
+            let origin = Origin { at, channel, url, token, tap };
             let behind = Behind::Route(&destination, Some(&entry));
             push(root, origin, behind, Document { connections, drafts, faults });
         }

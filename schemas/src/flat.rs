@@ -7,6 +7,7 @@ use engine::config::{Faults, Node};
 use engine::graph::draft::From;
 use serde_json::{Value, json};
 
+use crate::names::named;
 use crate::route::{Destination, Routes, Spot};
 use crate::unavailable;
 
@@ -81,8 +82,7 @@ impl Routes<'_> {
     }
 
     fn push_targets(&mut self, spot: Spot<'_>, default: Option<&Node>, targets: Option<&Node>) {
-        let ways: Vec<(String, Node)> =
-            targets.into_iter().flat_map(Node::members).map(|(id, target)| (id.to_owned(), target)).collect();
+        let ways = targets.map(|targets| named(targets, "webhook id", self.faults)).unwrap_or_default();
         match (default, ways.is_empty()) {
             (Some(target), true) => self.push_target(spot, target),
             (None, true) => {
@@ -131,12 +131,13 @@ impl Routes<'_> {
             let problem = "expected the name of a file with one entry per webhook id";
             return self.faults.add(webhooks.at(), problem, None);
         }
-        let ids: Vec<String> = webhooks.members().map(|(id, _)| id.to_owned()).collect();
+        let entries = named(webhooks, "webhook id", self.faults);
+        let ids: Vec<String> = entries.iter().map(|(id, _)| id.clone()).collect();
         let fork = self.fork(spot, &ids, false);
-        for ((id, entry), number) in webhooks.members().zip(1..) {
+        for ((id, entry), number) in entries.iter().zip(1..) {
             let name = format!("{fork}.{id}");
             let spot = Spot { name: &name, from: From::link(&fork, number), at: entry.at() };
-            self.push(spot, &entry, None, &OF_THE_RECEIVER);
+            self.push(spot, entry, None, &OF_THE_RECEIVER);
         }
     }
 }

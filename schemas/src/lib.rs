@@ -35,6 +35,8 @@ mod flat;
 
 mod direct;
 
+mod names;
+
 mod hide;
 
 mod unavailable;

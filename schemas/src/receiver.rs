@@ -293,7 +293,7 @@ pub fn read(
     if let Some(file) = file {
         refuse_later(file, faults);
         if let Some(members) = all.as_object_mut() {
-            members.retain(|key, _| !LATER.contains(&key.as_str()));
+            members.retain(|key, _| !LATER.contains(&key.as_str()) && !key.starts_with('_'));
         }
     }
     join_paths(&mut all, folder);
