@@ -11,7 +11,7 @@ use engine::kind::Kind;
 use schemas::connections::Connections;
 use schemas::kinds::DocumentKind;
 use schemas::receiver::Receiver;
-use schemas::{connector, graph, link, modules, webhooks};
+use schemas::{connector, graph, link, modules, paths, webhooks};
 
 use crate::config::File;
 use crate::failure::Failure;
@@ -64,7 +64,7 @@ pub(crate) fn drafts(file: &mut File, kind: DocumentKind, beside: &Beside<'_>) -
         (DocumentKind::Receiver | DocumentKind::Connections, _) => Vec::new(),
     };
     file.faults.take_over(faults, |at| root.place_of(at));
-    drafts
+    paths::join(drafts, file.folder())
 }
 
 /// Checks the graph of a document whole, adding the complaints to the file's.

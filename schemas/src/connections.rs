@@ -52,8 +52,8 @@ impl Connections {
         let shared =
             connection.members().filter(|(key, _)| *key != "type").fold(nothing, |all, (key, member)| {
                 // Complaints about what stands in another document point to the name.
-                let place = if self.is_inline() { member.at() } else { name.at() };
-                all.with_member(key, &Node::new(member.value().clone(), place.clone()))
+                let member = if self.is_inline() { member } else { member.named_at(name.at().clone()) };
+                all.with_member(key, &member)
             });
         Some(config.laid_over(&shared))
     }

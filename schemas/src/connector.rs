@@ -138,7 +138,7 @@ pub fn overlay(root: &Node, environment: &dyn Lookup, flags: &Flags) -> Node {
             set(&mut all, flat.as_ref().map_or(keys, std::slice::from_ref), text);
         }
     }
-    Node::new(all, root.at().clone())
+    root.with_value(all)
 }
 
 /// Returns the key that says in this file what stands at `keys` in others, if it is another one.

@@ -17,6 +17,8 @@ pub mod connections;
 
 pub mod graph;
 
+pub mod paths;
+
 pub mod print;
 
 pub mod kinds;
