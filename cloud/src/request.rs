@@ -101,9 +101,14 @@ fn tell(id: Id, route: &Route, bytes: usize, took: Duration, outcome: Outcome) -
             info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = refusal.status, reason, "refused");
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
             let answer = answer::detail(status, refusal.detail);
-            refusal
-                .retry_after
-                .map_or_else(|| answer.clone(), |wait| answer::retry_after(answer.clone(), wait))
+            let answer = match refusal.challenge {
+                Some(challenge) => answer::challenge(answer, challenge),
+                None => answer,
+            };
+            match refusal.retry_after {
+                Some(wait) => answer::retry_after(answer, wait),
+                None => answer,
+            }
         }
         Outcome::Abandoned { .. } | Outcome::Failed { .. } => {
             info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = 503, reason = "the pipeline ended", "refused");

@@ -11,7 +11,8 @@ pub(crate) fn named(node: &Node, what: &str, faults: &mut Faults) -> Vec<(String
     let fits = |(name, member): &(&str, Node)| {
         let is_name = !name.starts_with('_');
         if !is_name {
-            let help = "give it another name, or remove it; text below such a key is a comment".to_owned();
+            let help =
+                "give it another name, or remove it; only a text may stand there, as a comment".to_owned();
             faults.add(member.at(), format!("a {what} does not begin with `_`"), Some(help));
         }
         is_name

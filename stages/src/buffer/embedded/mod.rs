@@ -58,7 +58,7 @@ use writer::Writer;
 pub(crate) struct Settings {
     /// The channel whose webhooks are kept.
     channel: String,
-    /// The folder. Made if missing. A fast local disk is best; a network file system is not supported.
+    /// The folder, relative to that of the file which says it. Made if missing. A fast local disk is best; a network file system is not supported.
     path: PathBuf,
     /// The bounds of the channel.
     #[serde(default)]
