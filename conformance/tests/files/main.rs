@@ -2,9 +2,11 @@
 
 mod editor;
 mod examples;
+mod forms;
 mod golden;
 mod plan;
 mod precedence;
+mod running;
 
 use std::path::{Path, PathBuf};
 
