@@ -132,6 +132,8 @@ pub(crate) fn kind_for(file: &mut File, own: DocumentKind) -> DocumentKind {
                 DocumentKind::Receiver | DocumentKind::Connections | DocumentKind::Graph => None,
             };
             file.faults.add(root.at(), problem, help);
+            // Nothing else can be said about it here.
+            file.root = None;
             kind
         }
         Some(_) | None => own,

@@ -1,6 +1,7 @@
 //! What users meet who write files: faults and how they are told, plans, and where settings come from.
 
 mod editor;
+mod every_fault;
 mod examples;
 mod forms;
 mod golden;

@@ -229,6 +229,23 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         visitor.visit_newtype_struct(self)
     }
 
+    /// Serde would take a list for the fields in their order, which nobody writes on purpose.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Complaint> {
+        match self.value {
+            Value::Array(_) => {
+                Err(Complaint::new("expected an object, found a list".to_owned()).at(&self.at))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                self.deserialize_any(visitor)
+            }
+        }
+    }
+
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
@@ -251,7 +268,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
     }
 
     serde::forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier
+        i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map identifier
         ignored_any
     }
 }
@@ -418,6 +435,7 @@ mod tests {
             with("inner", json!([{"size": 1}, {"size": []}])),
             told("/x/inner/1/size", "expected a whole number from 0 to 255, found a list")
         );
+        assert_eq!(with("inner", json!([[1]])), told("/x/inner/0", "expected an object, found a list"));
         assert_eq!(with("inner", json!([{}])), told("/x/inner/0", "`size` is missing"));
         assert_eq!(with("name", json!(1)), told("/x/name", "expected a text, found a number"));
         let problem = "unknown field `prot`, expected `name`, `port`, `verbose`, `ratio`, `inner`, `mode`; did you mean `port`?";
