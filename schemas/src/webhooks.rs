@@ -39,7 +39,7 @@ pub(crate) const KNOWN: [&str; 14] = [
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-const LATER: [&str; 13] = [
+pub(crate) const LATER: [&str; 13] = [
     "jwt",
     "header_auth",
     "query_auth",
