@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use conformance::case::{Failed, ensure, ensure_eq};
+use conformance::stand::built_binary;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::binary;
 use crate::plan::write_plan;
 
 /// Every simple form there is, each as the files that belong to it; the first one is planned.
@@ -84,7 +84,7 @@ fn the_plan_of_every_simple_form_is_a_sound_graph_that_is_its_own_plan() -> Resu
         let (graph, again) = (read("graph.json")?, read("again.json")?);
         ensure_eq(&format!("the plan of the plan of {form}"), &again, &graph)?;
         ensure(graph.contains("\"module\""), || format!("{form} has no stages: {graph}"))?;
-        let mut command = Command::new(binary());
+        let mut command = Command::new(built_binary()?);
         command.env_clear().current_dir(folder.path()).args(["check", "graph.json", "--no-secrets"]);
         let output = command.output()?;
         let told = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -12,12 +12,13 @@ use conformance::party::process::Process;
 use conformance::party::receiver::start_listening;
 use conformance::party::sender::signature;
 use conformance::party::wait::until;
+use conformance::stand::built_binary;
 use http::Request;
 use http_body_util::Full;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{binary, here};
+use crate::here;
 
 /// What every variable of the examples is set to, unless it is a place.
 const SECRET: &str = "a-value-of-the-environment";
@@ -57,13 +58,13 @@ impl Running {
             std::fs::write(folder.path().join(file.file_name()), text)?;
         }
         let variables: Vec<String> = SECRETS.iter().map(|name| format!("{name}={SECRET}")).collect();
-        let own = format!("cd '{}' && exec '{}' \"$@\"", folder.path().display(), binary().display());
+        let own = format!("cd '{}' && exec '{}' \"$@\"", folder.path().display(), built_binary()?.display());
         let start = ["sh", "-c", &own, "sh"].map(str::to_owned);
         let command = std::iter::once("env".to_owned()).chain(variables.clone()).chain(start);
         let command: Vec<String> = command.chain(near.iter().map(|word| (*word).to_owned())).collect();
         let log = folder.path().join("receiver.log");
         let (receiver, address) = start_listening(&command, "127.0.0.1:0", &log).await?;
-        let mut command = Command::new(binary());
+        let mut command = Command::new(built_binary()?);
         command.env_clear().envs(SECRETS.map(|name| (name, SECRET))).current_dir(folder.path());
         command.env("CLOUD_URL", format!("http://{address}")).args(["--config", far]);
         let connector = Process::spawn(command.into(), &folder.path().join("connector.log"))?;
@@ -139,7 +140,7 @@ async fn a_channel_with_its_own_token_needs_no_more_than_the_receivers_url() -> 
         serde_json::json!({ "channels": file["channels"] }).to_string(),
     )?;
     let told = |set: bool| -> Result<String, Failed> {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(built_binary()?);
         command.env_clear().current_dir(folder.path()).envs(SECRETS.map(|name| (name, SECRET)));
         if set {
             command.env("CLOUD_URL", "http://127.0.0.1:1");
