@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, Command as Arguments, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use engine::config::Secret;
 use schemas::kinds::DocumentKind;
 
@@ -23,6 +23,23 @@ pub(crate) struct Cli {
     /// How log lines are written.
     #[arg(long, global = true, value_enum, default_value_t, env = "WEBHOOK_CONNECT_LOG_FORMAT")]
     pub(crate) log_format: Format,
+}
+
+impl Cli {
+    /// Reads the arguments, and the variables that stand for them. A variable that is set to nothing counts as not set.
+    /// Ends the process when they make no sense.
+    pub(crate) fn read() -> Self {
+        let matches = without_empty(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Forgets the variables that are set to nothing.
+fn without_empty(arguments: Arguments) -> Arguments {
+    let is_empty =
+        |argument: &Arg| argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let forget = |argument: Arg| if is_empty(&argument) { argument.env(None::<&str>) } else { argument };
+    arguments.mut_args(forget).mut_subcommands(without_empty)
 }
 
 /// What else it can be.

@@ -46,7 +46,8 @@ impl File {
     /// Takes the text of a file, and does with its variables what `variables` says.
     pub(crate) fn of(path: &Path, source: String, variables: Variables<'_>) -> Self {
         let mut faults = Faults::default();
-        let root = Document::read_with(&source, variables, &mut faults).map(|document| document.root);
+        let read = Document::read_with(&source, variables, &mut faults);
+        let root = read.map(|document| document.root.in_folder(path.parent().unwrap_or(Path::new(""))));
         Self { path: path.to_owned(), source, root, faults }
     }
 
@@ -86,9 +87,8 @@ impl File {
     /// Puts what another file says in the place of its name at `key`.
     pub(crate) fn include(&mut self, key: &str, other: &Self) {
         if let (Some(root), Some(included)) = (&self.root, &other.root) {
-            let mut value = root.value().clone();
-            value[key] = included.value().clone();
-            self.root = Some(Node::new(value, root.at().clone()));
+            let included = included.clone().named_at(root.at().child(key));
+            self.root = Some(root.clone().with_member(key, &included));
         }
     }
 

@@ -11,7 +11,7 @@ use engine::kind::Kind;
 use schemas::connections::Connections;
 use schemas::kinds::DocumentKind;
 use schemas::receiver::Receiver;
-use schemas::{connector, graph, link, modules, webhooks};
+use schemas::{connector, graph, link, modules, paths, webhooks};
 
 use crate::config::File;
 use crate::failure::Failure;
@@ -64,7 +64,7 @@ pub(crate) fn drafts(file: &mut File, kind: DocumentKind, beside: &Beside<'_>) -
         (DocumentKind::Receiver | DocumentKind::Connections, _) => Vec::new(),
     };
     file.faults.take_over(faults, |at| root.place_of(at));
-    drafts
+    paths::join(drafts, file.folder())
 }
 
 /// Checks the graph of a document whole, adding the complaints to the file's.
@@ -132,6 +132,8 @@ pub(crate) fn kind_for(file: &mut File, own: DocumentKind) -> DocumentKind {
                 DocumentKind::Receiver | DocumentKind::Connections | DocumentKind::Graph => None,
             };
             file.faults.add(root.at(), problem, help);
+            // Nothing else can be said about it here.
+            file.root = None;
             kind
         }
         Some(_) | None => own,

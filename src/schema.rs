@@ -25,7 +25,7 @@ fn text(kind: DocumentKind) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -83,5 +83,49 @@ mod tests {
             undescribed(kind.name(), &root, &root, &mut found);
         }
         assert_eq!(found, Vec::<String>::new(), "a description is missing");
+    }
+
+    /// Returns what a schema consists of: itself, what it refers to, its choices.
+    fn parts<'a>(schema: &'a Value, root: &'a Value) -> Vec<&'a Value> {
+        let referred = schema["$ref"].as_str().and_then(|to| root.pointer(to.trim_start_matches('#')));
+        let lists = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|key| schema[key].as_array());
+        let inside = referred.into_iter().chain(lists.flatten()).flat_map(|part| parts(part, root));
+        std::iter::once(schema).chain(inside).collect()
+    }
+
+    /// Finds the settings that take any key, or any value.
+    fn free(schema: &Value, root: &Value, found: &mut Vec<String>) {
+        let says = ["type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "pattern"];
+        let any_value = |part: &Value| !says.iter().any(|key| part.get(key).is_some());
+        let any_key =
+            |part: &Value| part.get("additionalProperties").is_some_and(|more| *more != json!(false));
+        for part in parts(schema, root) {
+            for (name, setting) in part["properties"].as_object().into_iter().flatten() {
+                if any_value(setting) || parts(setting, root).into_iter().any(any_key) {
+                    found.push(name.clone());
+                } else {
+                    free(setting, root, found);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn settings_that_take_any_key_are_known_as_data() {
+        let mut found = Vec::new();
+        let root = schema(DocumentKind::Graph, &all_kinds());
+        let definitions = root["definitions"].as_object().into_iter().flatten();
+        for (_, settings) in definitions.filter(|(name, _)| name.starts_with("module:")) {
+            free(settings, &root, &mut found);
+        }
+        for name in ["body", "headers"] {
+            assert!(found.iter().any(|one| one == name), "{name} is not found in {found:?}");
+        }
+        let unknown: Vec<_> =
+            found.iter().filter(|name| !engine::config::DATA.contains(&name.as_str())).collect();
+        assert!(
+            unknown.is_empty(),
+            "add them to engine::config::DATA, or `_` begins a comment there: {unknown:?}"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::ack::Outcome;
 use engine::config::{Faults, Node, Secret};
-use engine::kind::{Build, Context, OpenError, Role, Stage, StageError, Wiring};
+use engine::kind::{Build, Claim, Context, OpenError, Role, Stage, StageError, Wiring};
 use engine::limits::Limits;
 use engine::meter::Metric;
 use engine::supply::{Gone, Supply};
@@ -116,6 +116,10 @@ impl Build for WebhookConnect {
         if self.token.is_empty() {
             faults.add(&at.at().child("token"), "the token is empty, so it would protect nothing", None);
         }
+    }
+
+    fn claim(&self) -> Option<Claim<'_>> {
+        Some(Claim { what: "channel", name: &self.channel, key: "channel" })
     }
 
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::config::Secret;
-use engine::kind::{Build, Context, OpenError, Role, Stage, StageError, Wiring};
+use engine::kind::{Build, Claim, Context, OpenError, Role, Stage, StageError, Wiring};
 use engine::limits::Limits;
 use engine::webhook::Id;
 use futures::future::BoxFuture;
@@ -29,6 +29,10 @@ pub(crate) struct Direct {
 impl Build for Direct {
     const NAME: &'static str = "direct";
     const ROLE: Role = Role::Passage;
+
+    fn claim(&self) -> Option<Claim<'_>> {
+        Some(Claim { what: "channel", name: &self.channel, key: "channel" })
+    }
 
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
         let channels = Channels::of(&cx.resources);

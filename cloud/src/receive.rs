@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytestring::ByteString;
 use engine::config::{Faults, Node};
-use engine::kind::{Build, Context, OpenError, Role, Stage, StageError, Wiring};
+use engine::kind::{Build, Claim, Context, OpenError, Role, Stage, StageError, Wiring};
 use engine::port::{Out, Unverified};
 use futures::future::BoxFuture;
 use http::StatusCode;
@@ -46,6 +46,7 @@ struct Configured {
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) webhook: ByteString,
+    pub(crate) channel: ByteString,
     pub(crate) out: Out<Unverified>,
     status: StatusCode,
     body: Option<Bytes>,
@@ -83,6 +84,10 @@ impl Build for Receive {
         }
     }
 
+    fn claim(&self) -> Option<Claim<'_>> {
+        Some(Claim { what: "webhook id", name: &self.webhook, key: "webhook" })
+    }
+
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
         let routes = Routes::of(&cx.resources);
         cx.lasting.keep(routes.announce(&self.webhook, ()));
@@ -111,7 +116,8 @@ impl Stage for Source {
             let out =
                 wiring.gated.ok_or_else(|| StageError("a source needs a buffer behind it".to_owned()))?;
             let Self { webhook, status, body, routes, cx } = *self;
-            let route = Route { webhook: webhook.as_str().into(), out, status, body };
+            let channel = wiring.channel.as_deref().unwrap_or_default().into();
+            let route = Route { webhook: webhook.as_str().into(), channel, out, status, body };
             let _entered = routes.enter(&webhook, route);
             let mut stop = cx.stop;
             // Whoever could say stop is gone, which means the same.

@@ -90,23 +90,28 @@ pub(crate) async fn take(sent: Sent<'_>, peer: IpAddr, route: &Route, shared: &S
 
 /// Turns what became of a webhook into the answer to its sender.
 fn tell(id: Id, route: &Route, bytes: usize, took: Duration, outcome: Outcome) -> Answer {
-    let (webhook, ms) = (&route.webhook, took.as_millis());
+    let (webhook, channel, ms) = (&route.webhook, &route.channel, took.as_millis());
     match outcome {
         Outcome::Delivered => {
-            info!(target: FLOW, %id, %webhook, bytes, ms, "accepted");
+            info!(target: FLOW, %id, %channel, %webhook, bytes, ms, "accepted");
             route.accepted(id)
         }
         Outcome::Refused { answer: refusal } => {
             let reason = refusal.reason.as_ref().map_or(refusal.detail, Reason::as_str);
-            info!(target: FLOW, %id, %webhook, bytes, ms, status = refusal.status, reason, "refused");
+            info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = refusal.status, reason, "refused");
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
             let answer = answer::detail(status, refusal.detail);
-            refusal
-                .retry_after
-                .map_or_else(|| answer.clone(), |wait| answer::retry_after(answer.clone(), wait))
+            let answer = match refusal.challenge {
+                Some(challenge) => answer::challenge(answer, challenge),
+                None => answer,
+            };
+            match refusal.retry_after {
+                Some(wait) => answer::retry_after(answer, wait),
+                None => answer,
+            }
         }
         Outcome::Abandoned { .. } | Outcome::Failed { .. } => {
-            info!(target: FLOW, %id, %webhook, bytes, ms, status = 503, reason = "the pipeline ended", "refused");
+            info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = 503, reason = "the pipeline ended", "refused");
             answer::busy("the webhook cannot be stored now")
         }
     }

@@ -43,9 +43,13 @@ impl Rig {
     }
 
     async fn post(&self, authorization: &str) -> Result<StatusCode, Failed> {
+        Ok(self.send(authorization).await?.status)
+    }
+
+    async fn send(&self, authorization: &str) -> Result<client::Answer, Failed> {
         let request = Request::post("/webhook/in").header("host", "localhost");
         let request = request.header("authorization", authorization).body(Full::from("{\"a\": 1}"))?;
-        Ok(client::send(self.address, request).await?.status)
+        client::send(self.address, request).await
     }
 
     async fn admin(&self, what: &str) -> Result<Value, Failed> {
@@ -75,7 +79,13 @@ async fn a_webhook_is_stored_and_delivered_and_survives_a_crash_meanwhile() -> R
         "retry": { "initial_delay": 0.1, "max_delay": 0.5 },
     });
     let mut rig = Rig::start(entry).await?;
-    ensure_eq("a stranger", &rig.post("Basic dTpx").await?, &StatusCode::UNAUTHORIZED)?;
+    let stranger = rig.send("Basic dTpx").await?;
+    ensure_eq("a stranger", &stranger.status, &StatusCode::UNAUTHORIZED)?;
+    ensure_eq(
+        "the challenge",
+        &stranger.headers["www-authenticate"].to_str().unwrap_or_default(),
+        &r#"Basic realm="webhooks", charset="UTF-8""#,
+    )?;
     ensure_eq("the sender", &rig.post("Basic dTpw").await?, &StatusCode::OK)?;
     rig.settles("messages_delivered", 1).await?;
     destination.go_down().await;

@@ -110,21 +110,30 @@ pub struct Answer {
     pub detail: &'static str,
     /// The value of `Retry-After`.
     pub retry_after: Option<Duration>,
+    /// The value of `WWW-Authenticate`: how the sender can prove itself.
+    pub challenge: Option<&'static str>,
     /// What the log says beside it; never shown to the sender.
     pub reason: Option<Reason>,
 }
 
 impl Answer {
-    /// Makes an answer without `Retry-After` or reason.
+    /// Makes an answer without `Retry-After`, challenge or reason.
     #[must_use]
     pub fn new(status: u16, detail: &'static str) -> Self {
-        Self { status, detail, retry_after: None, reason: None }
+        Self { status, detail, retry_after: None, challenge: None, reason: None }
     }
 
     /// Adds what the log says.
     #[must_use]
     pub fn because(mut self, reason: &str) -> Self {
         self.reason = Some(Reason::new(reason));
+        self
+    }
+
+    /// Adds `WWW-Authenticate`.
+    #[must_use]
+    pub fn challenging(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
         self
     }
 

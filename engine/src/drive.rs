@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
 use crate::ack::Outcome;
-use crate::kind::{Context, Destination, DynBuild, OpenError, Sink, Stage, StageError, Wiring};
+use crate::kind::{Claim, Context, Destination, DynBuild, OpenError, Sink, Stage, StageError, Wiring};
 use crate::meter::{Counter, Meter, Metric};
 use crate::port::{In, Verified};
 use crate::webhook::{Event, Webhook};
@@ -24,6 +24,10 @@ pub(crate) struct Driven<D>(pub(crate) D);
 impl<D: Destination> DynBuild for Driven<D> {
     fn links(&self) -> u16 {
         0
+    }
+
+    fn claim(&self) -> Option<Claim<'_>> {
+        None
     }
 
     fn open<'a>(self: Box<Self>, cx: &'a Context) -> BoxFuture<'a, Result<Box<dyn Stage>, OpenError>> {

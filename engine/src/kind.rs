@@ -152,6 +152,11 @@ pub trait Build: DeserializeOwned + JsonSchema + Send + Sync + 'static {
         0
     }
 
+    /// Returns what no other stage of the process may have.
+    fn claim(&self) -> Option<Claim<'_>> {
+        None
+    }
+
     /// Opens what running needs; spawns nothing.
     ///
     /// # Errors
@@ -159,10 +164,23 @@ pub trait Build: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     fn open(self, cx: &Context) -> impl Future<Output = Result<Box<dyn Stage>, OpenError>> + Send;
 }
 
+/// Something that one stage of a process has alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim<'a> {
+    /// What it is, in the user's words: `webhook id`. Two claims are at odds when they agree in this and in the name.
+    pub what: &'static str,
+    /// Its name.
+    pub name: &'a str,
+    /// The setting that names it.
+    pub key: &'static str,
+}
+
 /// [`Build`] whose type was forgotten.
 pub trait DynBuild: Send + Sync {
     /// Calls [`Build::links`].
     fn links(&self) -> u16;
+    /// Calls [`Build::claim`].
+    fn claim(&self) -> Option<Claim<'_>>;
     /// Calls [`Build::open`].
     fn open<'a>(self: Box<Self>, cx: &'a Context) -> BoxFuture<'a, Result<Box<dyn Stage>, OpenError>>;
 }
@@ -170,6 +188,10 @@ pub trait DynBuild: Send + Sync {
 impl<B: Build> DynBuild for B {
     fn links(&self) -> u16 {
         Build::links(self)
+    }
+
+    fn claim(&self) -> Option<Claim<'_>> {
+        Build::claim(self)
     }
 
     fn open<'a>(self: Box<Self>, cx: &'a Context) -> BoxFuture<'a, Result<Box<dyn Stage>, OpenError>> {
@@ -190,6 +212,8 @@ pub struct Wiring {
     pub input: Option<In<Verified>>,
     /// Where a receiving source sends, through its gates.
     pub gated: Option<Out<Unverified>>,
+    /// The channel of the buffer that a receiving source sends to.
+    pub channel: Option<Arc<str>>,
     /// Where a subscribing source, a passage or a flow stage sends.
     pub out: Option<Out<Verified>>,
     /// Where a flow stage with numbered ports sends, in their order.

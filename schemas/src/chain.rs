@@ -38,18 +38,14 @@ impl Routes<'_> {
     pub(crate) fn push_chain(&mut self, spot: Spot<'_>, route: &Node, beside: Option<&Node>) {
         let Some(chain) = route.get("chain") else { return };
         self.warn_of_unused(route, beside);
-        let Some(items) = chain.value().as_array().filter(|items| (1..=MOST).contains(&items.len())) else {
+        let items: Vec<Node> = chain.items().into_iter().flatten().collect();
+        if !(1..=MOST).contains(&items.len()) {
             return self.faults.add(chain.at(), format!("expected a list of 1 to {MOST} destinations"), None);
-        };
+        }
         let connection = self.inherited(route);
-        let items: Vec<Option<Item>> = items
-            .iter()
-            .enumerate()
-            .map(|(at, item)| {
-                let item = Node::new(item.clone(), chain.at().index(at));
-                self.item(&item, connection.as_ref(), route.get("module-config").as_ref())
-            })
-            .collect();
+        let shared = route.get("module-config");
+        let items: Vec<Option<Item>> =
+            items.iter().map(|item| self.item(item, connection.as_ref(), shared.as_ref())).collect();
         let Spot { name, from, at } = spot;
         let chain_name = format!("{name}.chain");
         let settings = self.chain_settings(route, &chain, &items);

@@ -3,6 +3,8 @@
 use engine::config::{Faults, Node, Pointer, suggest};
 use serde_json::json;
 
+use crate::names::named;
+
 /// Named connections.
 #[derive(Clone, Debug)]
 pub struct Connections(Option<Node>);
@@ -10,7 +12,8 @@ pub struct Connections(Option<Node>);
 impl Connections {
     /// Reads a `connections.json`; none when there is no such file.
     pub fn read(root: Option<&Node>, faults: &mut Faults) -> Self {
-        for (_, connection) in root.into_iter().flat_map(|root| root.members().collect::<Vec<_>>()) {
+        let all = root.map(|root| named(root, "connection name", faults)).unwrap_or_default();
+        for (_, connection) in all {
             if !connection.is_object() {
                 faults.add(connection.at(), "expected an object", None);
             }
@@ -49,8 +52,8 @@ impl Connections {
         let shared =
             connection.members().filter(|(key, _)| *key != "type").fold(nothing, |all, (key, member)| {
                 // Complaints about what stands in another document point to the name.
-                let place = if self.is_inline() { member.at() } else { name.at() };
-                all.with_member(key, &Node::new(member.value().clone(), place.clone()))
+                let member = if self.is_inline() { member } else { member.named_at(name.at().clone()) };
+                all.with_member(key, &member)
             });
         Some(config.laid_over(&shared))
     }

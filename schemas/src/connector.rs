@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::connections::Connections;
 use crate::flat::{self, MODES};
 use crate::link;
+use crate::names::{check_name, named};
 use crate::receiver::{Flags, set};
 use crate::route::{Routes, Spot, WINDOW};
 use crate::unavailable;
-use crate::webhooks::check_name;
 
 /// The keys at the top by which a document is known as a connector's.
 pub(crate) const KEYS: &[&str] = &[
@@ -81,6 +81,24 @@ pub(crate) const TAP: &str = "tap";
 /// What a route of a channel may hold beside what every route may hold.
 const OF_A_CHANNEL: [&str; 2] = ["token", TAP];
 
+/// A text that a channel needs.
+#[derive(Clone, Copy)]
+struct Wanted {
+    what: &'static str,
+    /// Where it may be said.
+    help: &'static str,
+}
+
+const URL: Wanted =
+    Wanted { what: "the receiver's URL", help: "give it here, or set CLOUD_URL, or start with --cloud-url" };
+
+const TOKEN: Wanted = Wanted {
+    what: "the channel's token",
+    help: "give it here, or set CONNECTOR_TOKEN, or start with --token",
+};
+
+const CHANNEL: Wanted = Wanted { what: "the channel's name", help: "give it here" };
+
 /// Where a channel's webhooks go.
 #[derive(Clone, Copy)]
 enum Behind<'a> {
@@ -138,7 +156,7 @@ pub fn overlay(root: &Node, environment: &dyn Lookup, flags: &Flags) -> Node {
             set(&mut all, flat.as_ref().map_or(keys, std::slice::from_ref), text);
         }
     }
-    Node::new(all, root.at().clone())
+    root.with_value(all)
 }
 
 /// Returns the key that says in this file what stands at `keys` in others, if it is another one.
@@ -174,7 +192,8 @@ pub fn read(root: &Node, connections: &Connections, faults: &mut Faults) -> Vec<
             faults.add(routes.at(), "`routes` and `channels` say the same; keep one", None)
         }
         (None, None) => {
-            faults.add(root.at(), "neither `routes` nor `channels` says where webhooks go", None);
+            let help = "give each channel a route: `\"routes\": {\"CHANNEL\": {\"module\": ...}}`".to_owned();
+            faults.add(root.at(), "neither `routes` nor `channels` says where webhooks go", Some(help));
         }
     }
     drafts
@@ -213,25 +232,40 @@ fn read_routes(
     faults: &mut Faults,
 ) {
     let Some(cloud) = root.get("cloud").filter(Node::is_object) else {
-        return faults.add(&root.at().child("cloud"), "expected an object with `url` and `token`", None);
+        let help = "give them here, or set CLOUD_URL and CONNECTOR_TOKEN".to_owned();
+        return faults.add(
+            &root.at().child("cloud"),
+            "expected an object with `url` and `token`",
+            Some(help),
+        );
     };
     unavailable::check(&cloud, &["url", "token", "channels"], &["protocol", "tls"], faults);
     check_channel_list(&cloud, routes, faults);
-    let url = text_of(cloud.get("url"), &cloud.at().child("url"), "the receiver's URL", faults);
+    refuse_none(routes, faults);
+    let url = text_of(cloud.get("url"), &cloud.at().child("url"), URL, faults);
     let shared = text_of_some(cloud.get("token"), faults);
-    for (channel, route) in routes.members() {
-        check_name("channel name", channel, route.at(), faults);
+    for (channel, route) in named(routes, "channel name", faults) {
+        check_name("channel name", &channel, route.at(), faults);
         let token = match route.get("token") {
             Some(own) => text_of_some(Some(own), faults),
             None if cloud.get("token").is_some() => shared.clone(),
-            None => text_of(None, &cloud.at().child("token"), "the channel's token", faults),
+            None => text_of(None, &cloud.at().child("token"), TOKEN, faults),
         };
         // What is missing was complained about.
         let absent = || Node::stand_in(cloud.at().clone());
         let (url, token) = (url.clone().unwrap_or_else(absent), token.unwrap_or_else(absent));
         let tap = route.get(TAP);
-        let origin = Origin { at: route.at().clone(), channel: channel.to_owned(), url, token, tap };
+        let origin = Origin { at: route.at().clone(), channel, url, token, tap };
         push(root, origin, Behind::Route(&route, None), Document { connections, drafts, faults });
+    }
+}
+
+/// A connector without a channel would run and do nothing.
+fn refuse_none(channels: &Node, faults: &mut Faults) {
+    if !channels.is_object() {
+        faults.add(channels.at(), "expected an object with one member per channel", None);
+    } else if channels.members().next().is_none() {
+        faults.add(channels.at(), "there is no channel, so nothing would be delivered", None);
     }
 }
 
@@ -264,21 +298,22 @@ fn read_channels(
 ) {
     let cloud = root.get("cloud");
     let url = cloud.as_ref().and_then(|cloud| cloud.get("url")).or_else(|| root.get("cloud_url"));
-    let Some(url) = text_of(url, &root.at().child("cloud").child("url"), "the receiver's URL", faults) else {
-        return;
-    };
-    for (channel, entry) in channels.members() {
-        check_name("channel name", channel, entry.at(), faults);
+    let url = text_of(url, &root.at().child("cloud").child("url"), URL, faults);
+    // What is missing was complained about.
+    let url = url.unwrap_or_else(|| Node::stand_in(root.at().clone()));
+    refuse_none(channels, faults);
+    for (channel, entry) in named(channels, "channel name", faults) {
+        check_name("channel name", &channel, entry.at(), faults);
         unavailable::check(&entry, &["token", "destination", "retry", "dead_letter", TAP], &[], faults);
         let token = entry.get("token").or_else(|| cloud.as_ref().and_then(|cloud| cloud.get("token")));
-        let token = text_of(token, &entry.at().child("token"), "the channel's token", faults);
+        let token = text_of(token, &entry.at().child("token"), TOKEN, faults);
         let Some(destination) = entry.get("destination") else {
             faults.add(entry.at(), "`destination` is missing", None);
             continue;
         };
         if let Some(token) = token {
             let (at, url, tap) = (entry.at().clone(), url.clone(), entry.get(TAP));
-            let origin = Origin { at, channel: channel.to_owned(), url, token, tap };
+            let origin = Origin { at, channel, url, token, tap };
             let behind = Behind::Route(&destination, Some(&entry));
             push(root, origin, behind, Document { connections, drafts, faults });
         }
@@ -287,10 +322,10 @@ fn read_channels(
 
 /// The flat shape: one channel.
 fn read_flat(root: &Node, connections: &Connections, drafts: &mut Vec<Draft>, faults: &mut Faults) {
-    let mut text = |key, what| text_of(root.get(key), &root.at().child(key), what, faults);
-    let url = text("cloud_url", "the receiver's URL");
-    let token = text("token", "the channel's token");
-    let channel = text("channel", "the channel's name");
+    let mut text = |key, wanted| text_of(root.get(key), &root.at().child(key), wanted, faults);
+    let url = text("cloud_url", URL);
+    let token = text("token", TOKEN);
+    let channel = text("channel", CHANNEL);
     // What is missing was complained about.
     let absent = || Node::stand_in(root.at().clone());
     let channel = channel.unwrap_or_else(absent);
@@ -305,10 +340,11 @@ fn read_flat(root: &Node, connections: &Connections, drafts: &mut Vec<Draft>, fa
 
 fn text_of_some(node: Option<Node>, faults: &mut Faults) -> Option<Node> {
     let at = node.as_ref()?.at().clone();
-    text_of(node, &at, "the channel's token", faults)
+    text_of(node, &at, TOKEN, faults)
 }
 
-fn text_of(node: Option<Node>, missing_at: &Pointer, what: &str, faults: &mut Faults) -> Option<Node> {
+fn text_of(node: Option<Node>, missing_at: &Pointer, wanted: Wanted, faults: &mut Faults) -> Option<Node> {
+    let Wanted { what, help } = wanted;
     match node {
         Some(node) if node.text().is_some_and(|text| !text.is_empty()) => Some(node),
         Some(node) => {
@@ -316,7 +352,7 @@ fn text_of(node: Option<Node>, missing_at: &Pointer, what: &str, faults: &mut Fa
             None
         }
         None => {
-            faults.add(missing_at, format!("{what} is missing"), None);
+            faults.add(missing_at, format!("{what} is missing"), Some(help.to_owned()));
             None
         }
     }

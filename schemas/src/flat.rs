@@ -7,8 +7,10 @@ use engine::config::{Faults, Node};
 use engine::graph::draft::From;
 use serde_json::{Value, json};
 
+use crate::names::named;
 use crate::route::{Destination, Routes, Spot};
 use crate::unavailable;
+use crate::webhooks::LATER;
 
 /// What a target may hold.
 const TARGET: [&str; 8] = [
@@ -34,27 +36,8 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
     ("retry_backoff_multiplier", "backoff_multiplier"),
 ];
 
-/// What an entry of a webhooks file may hold that means nothing to a connector.
-const OF_THE_RECEIVER: [&str; 18] = [
-    "data_type",
-    "response",
-    "authorization",
-    "basic_auth",
-    "jwt",
-    "hmac",
-    "header_auth",
-    "query_auth",
-    "digest_auth",
-    "oauth1",
-    "oauth2",
-    "recaptcha",
-    "ip_whitelist",
-    "trusted_proxies",
-    "rate_limit",
-    "json_schema",
-    "deduplicate",
-    "token",
-];
+/// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
+const OF_THE_RECEIVER: [&str; 6] = ["data_type", "response", "authorization", "basic_auth", "hmac", "token"];
 
 /// The keys that say where webhooks go.
 pub(crate) const MODES: [&str; 3] = ["default_target", "targets", "webhooks_config"];
@@ -81,8 +64,7 @@ impl Routes<'_> {
     }
 
     fn push_targets(&mut self, spot: Spot<'_>, default: Option<&Node>, targets: Option<&Node>) {
-        let ways: Vec<(String, Node)> =
-            targets.into_iter().flat_map(Node::members).map(|(id, target)| (id.to_owned(), target)).collect();
+        let ways = targets.map(|targets| named(targets, "webhook id", self.faults)).unwrap_or_default();
         match (default, ways.is_empty()) {
             (Some(target), true) => self.push_target(spot, target),
             (None, true) => {
@@ -131,12 +113,14 @@ impl Routes<'_> {
             let problem = "expected the name of a file with one entry per webhook id";
             return self.faults.add(webhooks.at(), problem, None);
         }
-        let ids: Vec<String> = webhooks.members().map(|(id, _)| id.to_owned()).collect();
+        let known = [&OF_THE_RECEIVER[..], &LATER].concat();
+        let entries = named(webhooks, "webhook id", self.faults);
+        let ids: Vec<String> = entries.iter().map(|(id, _)| id.clone()).collect();
         let fork = self.fork(spot, &ids, false);
-        for ((id, entry), number) in webhooks.members().zip(1..) {
+        for ((id, entry), number) in entries.iter().zip(1..) {
             let name = format!("{fork}.{id}");
             let spot = Spot { name: &name, from: From::link(&fork, number), at: entry.at() };
-            self.push(spot, &entry, None, &OF_THE_RECEIVER);
+            self.push(spot, entry, None, &known);
         }
     }
 }

@@ -18,13 +18,15 @@ use serde_json::{Map, Value, json};
 
 use crate::connections::Connections;
 use crate::hide::hide;
+use crate::names::named;
 
 /// What a stage may hold.
 const STAGE: [&str; 4] = ["module", "connection", "module-config", "from"];
 
 /// Reads an explicit graph. Every complaint is added to `faults`; what is returned is whole only when there is none.
 pub fn read(root: &Node, connections: &Connections, faults: &mut Faults) -> Vec<Draft> {
-    for (key, member) in root.members().filter(|(key, _)| *key != "stages") {
+    let strangers = root.members().filter(|(key, _)| *key != "stages" && !key.starts_with('_'));
+    for (key, member) in strangers {
         let help = suggest(key, ["stages"]).map(|near| format!("did you mean `{near}`?"));
         faults.add(member.at(), format!("unknown key `{key}`, expected `stages`"), help);
     }
@@ -32,12 +34,13 @@ pub fn read(root: &Node, connections: &Connections, faults: &mut Faults) -> Vec<
         faults.add(&root.at().child("stages"), "expected an object with one member per stage", None);
         return Vec::new();
     };
-    let names: Vec<String> = stages.members().map(|(name, _)| name.to_owned()).collect();
-    if names.is_empty() {
+    if stages.members().next().is_none() {
         faults.add(stages.at(), "there is no stage", None);
     }
-    let read = |(name, stage): (&str, Node)| read_stage(name, &stage, &names, connections, faults);
-    stages.members().filter_map(read).collect()
+    let stages = named(&stages, "stage name", faults);
+    let names: Vec<String> = stages.iter().map(|(name, _)| name.clone()).collect();
+    let read = |(name, stage): &(String, Node)| read_stage(name, stage, &names, connections, faults);
+    stages.iter().filter_map(read).collect()
 }
 
 fn read_stage(

@@ -107,5 +107,6 @@ mod tests {
         assert_eq!(kind(json!({})), None);
         assert_eq!(kind(json!([1])), None);
         assert_eq!(kind(json!({"a": {}})), None);
+        assert_eq!(kind(json!({"_listen": {}})), None);
     }
 }

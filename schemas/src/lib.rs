@@ -17,6 +17,8 @@ pub mod connections;
 
 pub mod graph;
 
+pub mod paths;
+
 pub mod print;
 
 pub mod kinds;
@@ -34,6 +36,8 @@ mod chain;
 mod flat;
 
 mod direct;
+
+mod names;
 
 mod hide;
 

@@ -24,7 +24,7 @@ pub fn join_paths(root: &Node, folder: &Path) -> Node {
     if let Some(tls) = all.get_mut("tls").and_then(Value::as_object_mut) {
         tls.values_mut().for_each(join);
     }
-    Node::new(all, root.at().clone())
+    root.with_value(all)
 }
 
 /// Complains about keys that say two things, or what is never done.

@@ -277,7 +277,7 @@ pub(crate) fn schema(generator: &mut SchemaGenerator) -> Schema {
 /// What the command line says: texts by the pointer of the key they stand for.
 pub type Flags = Vec<(&'static [&'static str], String)>;
 
-/// Reads the settings from the file, the environment and the flags.
+/// Reads the settings from the file, the environment and the flags. A variable that is set to nothing counts as not set.
 ///
 /// Relative paths are relative to `folder`, where the file stands, when they come from the file, and to the working
 /// directory otherwise.
@@ -293,12 +293,13 @@ pub fn read(
     if let Some(file) = file {
         refuse_later(file, faults);
         if let Some(members) = all.as_object_mut() {
-            members.retain(|key, _| !LATER.contains(&key.as_str()));
+            members.retain(|key, _| !LATER.contains(&key.as_str()) && !key.starts_with('_'));
         }
     }
     join_paths(&mut all, folder);
     let mut buffer_from_file = true;
-    let variables = VARIABLES.iter().filter_map(|(name, keys)| Some((*keys, environment.get(name)?)));
+    let set_to = |name| environment.get(name).filter(|text| !text.is_empty());
+    let variables = VARIABLES.iter().filter_map(|(name, keys)| Some((*keys, set_to(name)?)));
     for (keys, text) in variables.chain(flags.iter().map(|(keys, text)| (*keys, text.clone()))) {
         buffer_from_file &= keys != ["buffer", "url"];
         set(&mut all, keys, text);

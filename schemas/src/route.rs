@@ -8,8 +8,8 @@ use engine::graph::draft::{Draft, From};
 use serde_json::json;
 
 use crate::connections::Connections;
+use crate::names::{check_name, named};
 use crate::unavailable;
-use crate::webhooks::check_name;
 
 /// What a route may hold.
 pub(crate) const ROUTE: [&str; 10] = [
@@ -84,18 +84,19 @@ impl Routes<'_> {
         if !ways.is_object() {
             return self.faults.add(ways.at(), "expected an object with one route per webhook id", None);
         }
-        let ids: Vec<String> = ways.members().map(|(id, _)| id.to_owned()).collect();
+        let ways = named(ways, "webhook id", self.faults);
+        let ids: Vec<String> = ways.iter().map(|(id, _)| id.clone()).collect();
         let otherwise = route.get("module").is_some() || route.get("chain").is_some();
         let Spot { name, at, .. } = spot;
         let fork = self.fork(spot, &ids, otherwise);
-        for ((id, way), number) in ways.members().zip(1..) {
+        for ((id, way), number) in ways.iter().zip(1..) {
             check_name("webhook id", id, way.at(), self.faults);
             if let Some(nested) = way.get("by_webhook") {
                 self.faults.add(nested.at(), "this route is one of a webhook already", None);
             } else {
                 let name = format!("{fork}.{id}");
                 let spot = Spot { name: &name, from: From::link(&fork, number), at: way.at() };
-                self.push(spot, &way, None, &[]);
+                self.push(spot, way, None, &[]);
             }
         }
         if otherwise {

@@ -6,7 +6,8 @@ use crate::modules::AUTH;
 
 /// Complains about members of `node` that this version does not have, and warns about members that nobody knows.
 pub(crate) fn check(node: &Node, known: &[&str], later: &[&str], faults: &mut Faults) {
-    for (key, member) in node.members() {
+    // At the top of a document, what begins with `_` may still be there.
+    for (key, member) in node.members().filter(|(key, _)| !key.starts_with('_')) {
         if later.contains(&key) {
             refuse(&member, &format!("`{key}`"), faults);
         } else if !known.contains(&key) {

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::connections::Connections;
 use crate::direct;
+use crate::names::{check_name, named};
 use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
@@ -38,7 +39,7 @@ pub(crate) const KNOWN: [&str; 14] = [
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-const LATER: [&str; 13] = [
+pub(crate) const LATER: [&str; 13] = [
     "jwt",
     "header_auth",
     "query_auth",
@@ -57,9 +58,6 @@ const LATER: [&str; 13] = [
 /// The keys of `module-config` that are not limits.
 const CHANNEL_KEYS: [&str; 2] = ["channel", "channel_token"];
 
-/// The longest channel name or webhook id, in bytes.
-const LONGEST_NAME: usize = 64;
-
 /// One channel, as the entries that feed it describe it.
 struct Channel {
     at: Pointer,
@@ -74,13 +72,16 @@ struct Channel {
 pub fn read(root: &Node, receiver: &Receiver, connections: &Connections, faults: &mut Faults) -> Vec<Draft> {
     if !root.is_object() {
         faults.add(root.at(), "expected an object with one entry per webhook id", None);
+    } else if root.members().next().is_none() {
+        // It still answers, and hands out what its buffer holds; entries may come while it runs.
+        faults.warn(root.at(), "there is no entry: every webhook is answered 404");
     }
     let (mut drafts, mut channels) = (Vec::new(), BTreeMap::new());
-    for (id, entry) in root.members() {
-        let Some(last) = read_entry(id, &entry, &mut drafts, faults) else { continue };
+    for (id, entry) in named(root, "webhook id", faults) {
+        let Some(last) = read_entry(&id, &entry, &mut drafts, faults) else { continue };
         if is_direct(&entry) {
-            direct::push(id, &entry, last, receiver, connections, (&mut drafts, faults));
-        } else if let Some((name, channel)) = read_channel(id, &entry, receiver, faults) {
+            direct::push(&id, &entry, last, receiver, connections, (&mut drafts, faults));
+        } else if let Some((name, channel)) = read_channel(&id, &entry, receiver, faults) {
             join(name, channel, last, &mut channels, faults);
         }
     }
@@ -286,13 +287,4 @@ pub(crate) fn push_buffer(
     let name = format!("{channel}.buffer");
     drafts.push(Draft { name: name.clone(), module: module.to_owned(), settings, at, from });
     name
-}
-
-/// Complains about names that cannot stand in a URL and a log line as they are.
-pub(crate) fn check_name(what: &str, name: &str, at: &Pointer, faults: &mut Faults) {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(fits) {
-        let problem = format!("a {what} has 1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`");
-        faults.add(at, problem, None);
-    }
 }

@@ -104,6 +104,7 @@ fn settings_come_from_the_file_then_the_environment_then_flags() {
     let file = Node::new(serde_json::json!({"listen": "127.0.0.1:1", "drain_seconds": 5}), Pointer::root());
     let environment = |name: &str| match name {
         "WEBHOOK_CONNECT_LISTEN" => Some("127.0.0.1:2".to_owned()),
+        "WEBHOOK_CONNECT_MAX_BODY_BYTES" => Some(String::new()),
         "WEBHOOK_CONNECT_BUFFER" => Some("embedded:here".to_owned()),
         "WEBHOOK_CONNECT_DRAIN_SECONDS" => Some("7".to_owned()),
         "WEBHOOK_CONNECT_TRUSTED_PROXIES" => Some("10.0.0.0/8, ::1".to_owned()),

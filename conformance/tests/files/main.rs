@@ -1,10 +1,13 @@
 //! What users meet who write files: faults and how they are told, plans, and where settings come from.
 
 mod editor;
+mod every_fault;
 mod examples;
+mod forms;
 mod golden;
 mod plan;
 mod precedence;
+mod running;
 
 use std::path::{Path, PathBuf};
 

@@ -29,6 +29,7 @@ const NEW: [&str; 4] =
 
 /// Writes the simple files: two entries that feed one channel, a third for another, and routes with all there is.
 fn write_files(folder: &Path, destination: &Destination) -> Result<(), Failed> {
+    let target = |query: &str| format!("{}&{query}", destination.url());
     let webhooks = json!({
         "signed": {
             "module": "webhook_connect",
@@ -47,9 +48,24 @@ fn write_files(folder: &Path, destination: &Destination) -> Result<(), Failed> {
             "module": "webhook_connect",
             "module-config": { "channel": "open-door", "channel_token": "{$CHANNEL_TOKEN}" },
         },
+        "direct": {
+            "data_type": "blob",
+            "module": "http_webhook",
+            "module-config": { "url": target("way=direct") },
+            "authorization": "Bearer {$SENDERS}",
+            "retry": { "max_attempts": "{$AGAIN:2}" },
+        },
+        "forked": {
+            "data_type": "blob",
+            "chain": [
+                { "module": "http_webhook", "module-config": { "url": target("way=forked-1") } },
+                { "module": "save_to_disk", "module-config": { "path": "saved" }, "required": false },
+            ],
+            "dead_letter": { "module": "log" },
+            "authorization": "Bearer {$SENDERS}",
+        },
     });
     let receiver = json!({ "channel_token": "{$CHANNEL_TOKEN}", "limits": { "ack_timeout_seconds": 20 } });
-    let target = |query: &str| format!("{}&{query}", destination.url());
     let connector = json!({
         "cloud": { "url": "{$CLOUD}", "token": "{$CHANNEL_TOKEN}", "channels": ["events", "open-door"] },
         "routes": {
@@ -59,7 +75,13 @@ fn write_files(folder: &Path, destination: &Destination) -> Result<(), Failed> {
                 "module-config": { "url": target("way=events"), "headers": { "x-api-key": "{$KEY:k}" } },
                 "retry": { "max_attempts": "{$AGAIN:2}" },
             },
-            "open-door": { "module": "http_webhook", "module-config": { "url": target("way={$WAY}") } },
+            "open-door": {
+                "chain": [
+                    { "module": "http_webhook", "module-config": { "url": target("way={$WAY}") } },
+                    { "module": "http_webhook", "module-config": { "url": target("way=second") } },
+                ],
+                "chain-config": { "execution": "parallel" },
+            },
         },
         "connections": { "local": { "type": "http", "timeout": 5, "method": "PUT" } },
         "max_in_flight": 7,
@@ -73,7 +95,7 @@ fn write_files(folder: &Path, destination: &Destination) -> Result<(), Failed> {
 }
 
 /// Has the binary print the plan of `file` as JSON, without a single variable being set.
-fn write_plan(folder: &Path, file: &str, more: &[&str], graph: &str) -> Result<(), Failed> {
+pub(super) fn write_plan(folder: &Path, file: &str, more: &[&str], graph: &str) -> Result<(), Failed> {
     let mut command = Command::new(built_binary()?);
     command.env_clear().current_dir(folder).args(["plan", file, "--format", "json"]).args(more);
     let output = command.output()?;
@@ -99,6 +121,9 @@ fn command(folder: &Path, cloud: &str, arguments: &[&str]) -> Result<Vec<String>
         .chain(arguments.iter().map(|argument| (*argument).to_owned()))
         .collect())
 }
+
+/// How many calls of the destination come of the webhooks that `run` posts.
+const CALLS: usize = 6;
 
 /// What was answered and what arrived, without what is new in every run.
 #[derive(Debug, PartialEq)]
@@ -128,6 +153,8 @@ async fn run(folder: &Path, near: &str, far: &str, destination: &Destination) ->
         ("bearer", "x", "authorization", "Bearer wrong".to_owned()),
         ("anybody", "free", "x-note", "n".to_owned()),
         ("nobody", "x", "x-note", "n".to_owned()),
+        ("direct", "\u{2}blob", "authorization", format!("Bearer {SECRET}")),
+        ("forked", "fork", "authorization", format!("Bearer {SECRET}")),
     ] {
         let request = Request::post(format!("/webhook/{webhook}?q=1"))
             .header("host", "localhost")
@@ -136,11 +163,11 @@ async fn run(folder: &Path, near: &str, far: &str, destination: &Destination) ->
             .body(Full::new(Bytes::from(body)))?;
         answers.push(client::send(address, request).await?.status.as_u16());
     }
-    let accepted = answers.iter().filter(|status| **status < 300).count();
-    let arrived = || async { Ok((destination.count() >= before + accepted).then_some(())) };
+    let arrived = || async { Ok((destination.count() >= before + CALLS).then_some(())) };
     until("what was accepted arrives", Duration::from_secs(20), arrived).await?;
     let calls = destination.calls_from(before);
-    let arrived = calls.iter().map(|call| (call.header(DELIVERY).to_owned(), shown(call)));
+    let name = |call: &Call| format!("{} {}", call.header(DELIVERY), call.target);
+    let arrived = calls.iter().map(|call| (name(call), shown(call)));
     Ok(Seen { answers, arrived: arrived.collect() })
 }
 
@@ -160,13 +187,11 @@ async fn a_simple_file_and_its_plan_run_the_same() -> Result<(), Failed> {
     write_plan(folder.path(), "connector.json", &[], "routes.json")?;
     let simple = run(folder.path(), "webhooks.json", "connector.json", &destination).await?;
     let explicit = run(folder.path(), "graph.json", "routes.json", &destination).await?;
-    ensure_eq("the answers", &simple.answers, &vec![202, 400, 401, 200, 401, 200, 404])?;
-    ensure_eq("what arrives", &simple.arrived.len(), &3)?;
+    ensure_eq("the answers", &simple.answers, &vec![202, 400, 401, 200, 401, 200, 404, 200, 200])?;
+    ensure_eq("what arrives", &simple.arrived.len(), &CALLS)?;
     ensure_eq("both ways", &explicit, &simple)?;
-    // The plan of a plan is itself.
-    write_plan(folder.path(), "routes.json", &[], "again.json")?;
-    let read = |name: &str| std::fs::read_to_string(folder.path().join(name));
-    ensure_eq("the plan of a plan", &read("again.json")?, &read("routes.json")?)
+    let saved = std::fs::read_dir(folder.path().join("saved"))?.count();
+    ensure_eq("files of both runs", &saved, &4)
 }
 
 #[tokio::test]

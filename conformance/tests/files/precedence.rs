@@ -160,3 +160,13 @@ async fn without_a_file_the_environment_is_enough() -> Result<(), Failed> {
     ];
     ensure_token(&greets(cloud, None, &variables, &[]).await?, "of-environment")
 }
+
+#[tokio::test]
+async fn variables_that_are_set_to_nothing_are_not_set() -> Result<(), Failed> {
+    let (cloud, url, _) = cloud().await?;
+    let names =
+        ["CONNECTOR_CONFIG", "CONNECTOR_CONNECTIONS_CONFIG", "CONNECTOR_CHANNEL", "WEBHOOK_CONNECT_STATUS"];
+    let nothing = names.map(|name| (name, ""));
+    let flags = ["--channel", "events", "--destination", "log:", "--cloud-url", &url, "--token", "of-flag"];
+    ensure_token(&greets(cloud, None, &nothing, &flags).await?, "of-flag")
+}

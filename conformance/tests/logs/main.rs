@@ -59,7 +59,12 @@ async fn both_ends_tell_each_webhooks_way_and_show_no_body_and_no_secret() -> Re
     ensure(line(&far, &bad, ""), || format!("the connector tells what became of {bad}:\n{far}"))?;
     let whole =
         near.lines().find(|line| line.contains(&good) && line.contains("accepted")).unwrap_or_default();
-    for field in [format!("webhook={WEBHOOK}"), format!("bytes={}", BODY.len()), "ms=".to_owned()] {
+    for field in [
+        format!("webhook={WEBHOOK}"),
+        format!("channel={CHANNEL}"),
+        format!("bytes={}", BODY.len()),
+        "ms=".to_owned(),
+    ] {
         ensure(whole.contains(&field), || format!("{field} in: {whole}"))?;
     }
     for secret in [BODY, TOKEN, SECRET, ADMIN, API_KEY] {

@@ -55,7 +55,7 @@ impl de::Error for Complaint {
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {}, found another {}", plain(expected), kind(found)))
+        Self::new(format!("expected {}, found another {}", plain(expected), bare(kind(found))))
     }
 
     fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
@@ -88,7 +88,7 @@ fn plain(expected: &dyn Expected) -> String {
         "u64" | "usize" => "a whole number, 0 or more",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
-        "a string" | "a borrowed string" | "path string" => "text",
+        "a string" | "a borrowed string" | "path string" => "a text",
         "a boolean" => "true or false",
         "a sequence" => "a list",
         "a map" => "an object",
@@ -101,19 +101,35 @@ fn plain(expected: &dyn Expected) -> String {
 
 fn kind(found: Unexpected<'_>) -> &'static str {
     match found {
-        Unexpected::Bool(_) => "boolean",
-        Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "number",
-        Unexpected::Char(_) | Unexpected::Str(_) | Unexpected::Bytes(_) => "text",
+        Unexpected::Bool(_) => "a boolean",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
+        Unexpected::Char(_) | Unexpected::Str(_) | Unexpected::Bytes(_) => "a text",
         Unexpected::Unit | Unexpected::Option => "null",
-        Unexpected::Seq => "list",
-        Unexpected::Map | Unexpected::NewtypeStruct => "object",
+        Unexpected::Seq => "a list",
+        Unexpected::Map | Unexpected::NewtypeStruct => "an object",
         Unexpected::Enum
         | Unexpected::UnitVariant
         | Unexpected::NewtypeVariant
         | Unexpected::TupleVariant
-        | Unexpected::StructVariant => "choice",
-        Unexpected::Other(_) => "value",
+        | Unexpected::StructVariant => "a choice",
+        Unexpected::Other(_) => "a value",
     }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    kind(match value {
+        Value::Null => Unexpected::Unit,
+        Value::Bool(value) => Unexpected::Bool(*value),
+        Value::Number(_) => Unexpected::Unsigned(0),
+        Value::String(text) => Unexpected::Str(text),
+        Value::Array(_) => Unexpected::Seq,
+        Value::Object(_) => Unexpected::Map,
+    })
+}
+
+/// Leaves out the article.
+fn bare(kind: &str) -> &str {
+    kind.split_once(' ').map_or(kind, |(_, kind)| kind)
 }
 
 fn one_of(names: &[&str]) -> String {
@@ -213,10 +229,27 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         visitor.visit_newtype_struct(self)
     }
 
+    /// Serde would take a list for the fields in their order, which nobody writes on purpose.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Complaint> {
+        match self.value {
+            Value::Array(_) => {
+                Err(Complaint::new("expected an object, found a list".to_owned()).at(&self.at))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                self.deserialize_any(visitor)
+            }
+        }
+    }
+
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Complaint> {
         let read = match self.value {
@@ -228,14 +261,14 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
                 visitor.visit_enum(Members { members: members.iter(), at: &self.at, value: None })
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                self.as_it_is(visitor)
+                Err(Complaint::new(format!("expected {}, found {}", one_of(variants), kind_of(self.value))))
             }
         };
         read.map_err(|complaint| complaint.at(&self.at))
     }
 
     serde::forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier
+        i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map identifier
         ignored_any
     }
 }
@@ -392,7 +425,7 @@ mod tests {
         let told = |at: &str, problem: &str| (at.to_owned(), problem.to_owned());
         assert_eq!(
             with("port", json!("s3cret")),
-            told("/x/port", "expected a whole number from 0 to 65535, found text")
+            told("/x/port", "expected a whole number from 0 to 65535, found a text")
         );
         assert_eq!(
             with("port", json!(70_000)),
@@ -400,13 +433,16 @@ mod tests {
         );
         assert_eq!(
             with("inner", json!([{"size": 1}, {"size": []}])),
-            told("/x/inner/1/size", "expected a whole number from 0 to 255, found list")
+            told("/x/inner/1/size", "expected a whole number from 0 to 255, found a list")
         );
+        assert_eq!(with("inner", json!([[1]])), told("/x/inner/0", "expected an object, found a list"));
         assert_eq!(with("inner", json!([{}])), told("/x/inner/0", "`size` is missing"));
-        assert_eq!(with("name", json!(1)), told("/x/name", "expected text, found number"));
+        assert_eq!(with("name", json!(1)), told("/x/name", "expected a text, found a number"));
         let problem = "unknown field `prot`, expected `name`, `port`, `verbose`, `ratio`, `inner`, `mode`; did you mean `port`?";
         assert_eq!(with("prot", json!(1)), told("/x/prot", problem));
         let problem = "unknown choice, expected `reject`, `drop_oldest`; did you mean `drop_oldest`?";
         assert_eq!(with("mode", json!("drop-oldest")), told("/x/mode", problem));
+        let problem = "expected `reject`, `drop_oldest`, found a number";
+        assert_eq!(with("mode", json!(5)), told("/x/mode", problem));
     }
 }

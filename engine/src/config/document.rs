@@ -1,21 +1,23 @@
 //! A document: its text, and the tree that was read from it.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::keys::Keys;
 use super::locate::Place;
 use super::resolve::{Variables, resolve};
+use super::twice::refuse_twice;
 use super::{Faults, Lookup, Node, Pointer};
 
 /// A configuration document that was read and resolved.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// The whole tree, without the keys that begin with `_` and without the `$schema` at its top, which is for editors.
+    /// The whole tree, without its comments and without the `$schema` at its top, which is for editors.
     pub root: Node,
 }
 
 impl Document {
-    /// Reads `source` and resolves its variables. Text that is not JSON is one fault; the variables that are not set are
-    /// one each. None when there is nothing to go on with.
+    /// Reads `source` and resolves its variables. Text that is not JSON is one fault; keys that stand twice in an object
+    /// and variables that are not set are one each. None when there is nothing to go on with.
     pub fn read(source: &str, lookup: &dyn Lookup, faults: &mut Faults) -> Option<Self> {
         Self::read_with(source, Variables::Known(lookup), faults)
     }
@@ -28,11 +30,12 @@ impl Document {
                 let text = error.to_string();
                 let problem = text.split_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
                 let place = Place { line: error.line().max(1), column: error.column().max(1) };
-                faults.add_at_place(place, format!("not valid JSON: {problem}"));
+                faults.add_at_place(&Pointer::root(), place, format!("not valid JSON: {problem}"), None);
                 return None;
             }
         };
-        leave_out_comments(&mut value);
+        refuse_twice(source, faults);
+        leave_out_comments(&mut value, Keys::TOP);
         if let Some(members) = value.as_object_mut() {
             members.shift_remove("$schema");
         }
@@ -41,20 +44,28 @@ impl Document {
     }
 }
 
-/// Removes keys that begin with `_`, which are for people.
-fn leave_out_comments(value: &mut Value) {
+/// Removes comments. What only looks like one of the things that users name is emptied, so that nothing is said against
+/// its inside.
+fn leave_out_comments(value: &mut Value, keys: Keys) {
     match value {
         Value::Object(members) => {
-            members.retain(|key, _| !key.starts_with('_'));
-            members.values_mut().for_each(leave_out_comments);
+            members.retain(|key, member| !keys.is_comment(key, member.is_object()));
+            for (key, member) in members.iter_mut() {
+                if keys == Keys::Names && key.starts_with('_') {
+                    *member = Value::Object(Map::new());
+                }
+                leave_out_comments(member, keys.below(key));
+            }
         }
-        Value::Array(items) => items.iter_mut().for_each(leave_out_comments),
+        Value::Array(items) => items.iter_mut().for_each(|item| leave_out_comments(item, keys)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -65,15 +76,36 @@ mod tests {
         assert_eq!(told, "x.json: 1 problem\n  /  line 2     not valid JSON: expected value\n");
     }
 
-    #[test]
-    fn keys_for_people_are_left_out_everywhere() {
+    fn read(source: &str) -> Value {
         let mut faults = Faults::default();
-        let read = Document::read(
-            r#"{"$schema": "{$GONE}", "_note": "{$GONE}", "a": [{"_b": 1, "c": 2}]}"#,
-            &|_: &str| None,
-            &mut faults,
-        );
-        assert_eq!(read.unwrap().root.value(), &serde_json::json!({"a": [{"c": 2}]}));
-        assert!(faults.is_empty());
+        let read = Document::read(source, &|_: &str| None, &mut faults);
+        assert!(faults.is_empty(), "{faults:?}");
+        read.unwrap().root.value().clone()
+    }
+
+    #[test]
+    fn keys_for_people_are_left_out_where_settings_are_expected() {
+        let source = r#"{"$schema": "{$GONE}", "_note": "{$GONE}", "a": [{"_b": {"x": "{$GONE}"}, "c": 2}]}"#;
+        assert_eq!(read(source), json!({"a": [{"c": 2}]}));
+    }
+
+    #[test]
+    fn data_is_no_place_for_comments() {
+        let data = json!({"_a": 1, "b": {"_c": [{"_d": {}}]}});
+        let source = json!({"w": {"_x": 1, "response": {"_x": 1, "body": data}, "headers": data, "json_schema": data}});
+        let wanted = json!({"w": {"response": {"body": data}, "headers": data, "json_schema": data}});
+        assert_eq!(read(&source.to_string()), wanted);
+    }
+
+    #[test]
+    fn a_webhook_may_be_called_like_data_and_has_comments_all_the_same() {
+        let source = r#"{"body": {"_x": 1, "a": 1}, "routes": {"headers": {"_x": 1, "a": 1}}}"#;
+        assert_eq!(read(source), json!({"body": {"a": 1}, "routes": {"headers": {"a": 1}}}));
+    }
+
+    #[test]
+    fn what_looks_like_a_named_thing_stays_so_that_somebody_can_complain() {
+        let source = r#"{"_a": {"module": "{$GONE}"}, "_b": "text", "routes": {"_c": {"x": 1}, "_d": []}}"#;
+        assert_eq!(read(source), json!({"_a": {}, "routes": {"_c": {}}}));
     }
 }

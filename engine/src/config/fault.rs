@@ -12,7 +12,7 @@ pub struct Fault {
     pub problem: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// The place in the text, for what is no JSON and has no pointers.
+    /// The place in the text, where the pointer does not tell it.
     place: Option<Place>,
 }
 
@@ -53,9 +53,9 @@ impl Faults {
         }
     }
 
-    /// Adds a fault of a text that is no document yet.
-    pub(super) fn add_at_place(&mut self, place: Place, problem: String) {
-        self.faults.push(Fault { place: Some(place), ..Fault::new(&Pointer::root(), problem, None) });
+    /// Adds a fault whose pointer does not tell its place in the text.
+    pub(super) fn add_at_place(&mut self, at: &Pointer, place: Place, problem: String, help: Option<String>) {
+        self.faults.push(Fault { place: Some(place), ..Fault::new(at, problem, help) });
     }
 
     /// Takes over the complaints of `others`, each where `place` says it belongs; none where it says that it is none.

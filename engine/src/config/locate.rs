@@ -13,7 +13,7 @@ pub struct Place {
 
 /// Returns where the value at `pointer` begins; where the way ends early, that of its last known part.
 pub(super) fn place_of(source: &str, pointer: &Pointer) -> Place {
-    let mut scanner = Scanner { text: source.as_bytes(), at: 0 };
+    let mut scanner = Scanner::new(source);
     let mut found = 0;
     for token in pointer.tokens() {
         match scanner.enter(&token) {
@@ -21,7 +21,12 @@ pub(super) fn place_of(source: &str, pointer: &Pointer) -> Place {
             None => break,
         }
     }
-    let before = source.get(..found).unwrap_or_default();
+    place_at(source, found)
+}
+
+/// Returns the place of the byte at `offset`.
+pub(super) fn place_at(source: &str, offset: usize) -> Place {
+    let before = source.get(..offset).unwrap_or_default();
     let begins = before.rfind('\n').map_or(0, |end| end + 1);
     Place {
         line: 1 + before.bytes().filter(|byte| *byte == b'\n').count(),
@@ -30,12 +35,16 @@ pub(super) fn place_of(source: &str, pointer: &Pointer) -> Place {
 }
 
 /// Walks through text that is known to be JSON; anything else ends the walk.
-struct Scanner<'a> {
+pub(super) struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    pub(super) fn new(source: &'a str) -> Self {
+        Self { text: source.as_bytes(), at: 0 }
+    }
+
     /// Enters the object or array that begins here and stops before the value of `token`. Returns where that member
     /// begins, its key included.
     fn enter(&mut self, token: &str) -> Option<usize> {
@@ -62,7 +71,8 @@ impl Scanner<'_> {
         }
     }
 
-    fn skip_space(&mut self) -> Option<usize> {
+    /// Goes to the next byte that is no space, and returns where that is.
+    pub(super) fn skip_space(&mut self) -> Option<usize> {
         while self.text.get(self.at)?.is_ascii_whitespace() {
             self.at += 1;
         }
@@ -70,13 +80,27 @@ impl Scanner<'_> {
     }
 
     /// Takes the next byte that is no space.
-    fn next(&mut self) -> Option<u8> {
-        self.skip_space()?;
+    pub(super) fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
         self.at += 1;
-        self.text.get(self.at - 1).copied()
+        Some(byte)
     }
 
-    fn text_value(&mut self) -> Option<String> {
+    /// Looks at the next byte that is no space.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        let at = self.skip_space()?;
+        self.text.get(at).copied()
+    }
+
+    /// Skips the comma between two members or items, if there is one.
+    pub(super) fn skip_comma(&mut self) -> Option<()> {
+        if self.peek()? == b',' {
+            self.at += 1;
+        }
+        Some(())
+    }
+
+    pub(super) fn text_value(&mut self) -> Option<String> {
         let begins = self.skip_space()?;
         self.skip_text()?;
         let text = std::str::from_utf8(&self.text[begins..self.at]).ok()?;
@@ -94,7 +118,7 @@ impl Scanner<'_> {
         }
     }
 
-    fn skip_value(&mut self) -> Option<()> {
+    pub(super) fn skip_value(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         loop {
             self.skip_space()?;

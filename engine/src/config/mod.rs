@@ -6,6 +6,7 @@
 mod decode;
 mod document;
 mod fault;
+mod keys;
 mod locate;
 mod node;
 mod open;
@@ -13,9 +14,11 @@ mod pointer;
 mod resolve;
 mod secret;
 mod suggest;
+mod twice;
 
 pub use document::Document;
 pub use fault::{Fault, Faults};
+pub use keys::DATA;
 pub use locate::Place;
 pub use node::Node;
 pub use open::{as_written, is_open, left_open};

@@ -1,5 +1,8 @@
 //! One place of a document: a value and where it stands.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -12,15 +15,53 @@ use super::{Faults, Pointer};
 pub struct Node {
     value: Value,
     at: Pointer,
-    /// The ways to values that stand elsewhere in the document, with their places.
-    elsewhere: Vec<(Pointer, Pointer)>,
+    /// The values that stand elsewhere.
+    elsewhere: Vec<Moved>,
+    /// The folder of its document, to which paths are relative. None for what no file says.
+    folder: Option<Arc<Path>>,
+}
+
+/// A value that stands elsewhere.
+#[derive(Clone)]
+struct Moved {
+    /// The way to it from the settings it was given to.
+    way: Pointer,
+    /// Where it stands.
+    place: Pointer,
+    /// The folder of its document.
+    folder: Option<Arc<Path>>,
 }
 
 impl Node {
     /// Makes a node. Settings that a document only implies are made with the place that implies them.
     #[must_use]
     pub fn new(value: Value, at: Pointer) -> Self {
-        Self { value, at, elsewhere: Vec::new() }
+        Self { value, at, elsewhere: Vec::new(), folder: None }
+    }
+
+    /// Says that the document is a file of this folder.
+    #[must_use]
+    pub fn in_folder(self, folder: &Path) -> Self {
+        Self { folder: Some(folder.into()), ..self }
+    }
+
+    /// Returns the folder to which paths here are relative. None for what no file says: the working directory.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// Puts another value into this place.
+    #[must_use]
+    pub fn with_value(&self, value: Value) -> Self {
+        Self { value, ..self.clone() }
+    }
+
+    /// Lets every complaint about this value, and about what is in it, point to `place`: it stands in another document,
+    /// which `place` names.
+    #[must_use]
+    pub fn named_at(self, place: Pointer) -> Self {
+        Self { at: place, elsewhere: Vec::new(), ..self }
     }
 
     /// Makes a node of which nobody knows the value: nothing is said against it.
@@ -32,7 +73,7 @@ impl Node {
     /// Says that the member `key` of these settings stands elsewhere in the document: complaints about it point there.
     #[must_use]
     pub fn with_member_at(mut self, key: &str, place: Pointer) -> Self {
-        self.elsewhere.push((Pointer::root().child(key), place));
+        self.elsewhere.push(Moved { way: Pointer::root().child(key), place, folder: self.folder.clone() });
         self
     }
 
@@ -43,9 +84,11 @@ impl Node {
         let Some(members) = self.value.as_object_mut() else { return self };
         members.insert(key.to_owned(), member.value.clone());
         let way = Pointer::root().child(key);
-        self.elsewhere.retain(|(known, _)| known.below(&way).is_none());
-        self.elsewhere.push((way.clone(), member.at.clone()));
-        self.elsewhere.extend(member.elsewhere.iter().map(|(rest, place)| (way.join(rest), place.clone())));
+        self.elsewhere.retain(|known| known.way.below(&way).is_none());
+        let inside =
+            member.elsewhere.iter().map(|moved| Moved { way: way.join(&moved.way), ..moved.clone() });
+        let (place, folder) = (member.at.clone(), member.folder.clone());
+        self.elsewhere.extend(std::iter::once(Moved { way: way.clone(), place, folder }).chain(inside));
         self
     }
 
@@ -69,11 +112,10 @@ impl Node {
         if self.value.pointer(way.as_str()).is_some_and(is_open_value) {
             return None;
         }
-        let moves =
-            self.elsewhere.iter().filter_map(|(moved, place)| Some((moved, way.below(moved)?, place)));
+        let moves = self.elsewhere.iter().filter_map(|moved| Some((moved, way.below(&moved.way)?)));
         // The most exact one counts.
-        let moved = moves.max_by_key(|(moved, ..)| moved.as_str().len());
-        let moved = moved.map(|(_, rest, place)| place.join(&rest));
+        let moved = moves.max_by_key(|(moved, _)| moved.way.as_str().len());
+        let moved = moved.map(|(moved, rest)| moved.place.join(&rest));
         Some(moved.unwrap_or_else(|| at.clone()))
     }
 
@@ -102,13 +144,29 @@ impl Node {
         members.map(|(key, value)| (key.as_str(), self.member(key, value)))
     }
 
+    /// Returns every item, if this is a list.
+    pub fn items(&self) -> Option<impl Iterator<Item = Self>> {
+        let item = |(index, value): (usize, &Value)| Self {
+            value: value.clone(),
+            at: self.at.index(index),
+            elsewhere: Vec::new(),
+            folder: self.folder.clone(),
+        };
+        Some(self.value.as_array()?.iter().enumerate().map(item))
+    }
+
     fn member(&self, key: &str, value: &Value) -> Self {
         let way = Pointer::root().child(key);
-        let inside =
-            self.elsewhere.iter().filter_map(|(moved, place)| Some((moved.below(&way)?, place.clone())));
-        let (own, elsewhere): (Vec<_>, Vec<_>) = inside.partition(|(rest, _)| *rest == Pointer::root());
-        let at = own.into_iter().next().map_or_else(|| self.at.child(key), |(_, place)| place);
-        Self { value: value.clone(), at, elsewhere }
+        let inside = self
+            .elsewhere
+            .iter()
+            .filter_map(|moved| Some(Moved { way: moved.way.below(&way)?, ..moved.clone() }));
+        let (own, elsewhere): (Vec<_>, Vec<_>) = inside.partition(|moved| moved.way == Pointer::root());
+        let (at, folder) = own
+            .into_iter()
+            .next()
+            .map_or_else(|| (self.at.child(key), self.folder.clone()), |moved| (moved.place, moved.folder));
+        Self { value: value.clone(), at, elsewhere, folder }
     }
 
     /// Returns the text, if it is one.
@@ -239,6 +297,20 @@ mod tests {
         assert_eq!(laid.value(), &shown);
         assert_eq!(told(&laid), ["/over/url", "/below/size", "/below", "/over/list"]);
         assert_eq!(laid.get("inner").unwrap().get("deep").unwrap().at(), &place("below"));
+    }
+
+    #[test]
+    fn a_value_knows_the_folder_of_its_own_document_wherever_it_is_carried_to() {
+        let root = |value, folder: &str| Node::new(value, Pointer::root()).in_folder(Path::new(folder));
+        let shared = root(json!({"c": {"path": "p", "url": "u"}}), "/shared").get("c").unwrap();
+        let shared = shared.members().fold(Node::new(json!({}), Pointer::root()), |all, (key, member)| {
+            all.with_member(key, &member.named_at(Pointer::root().child("connection")))
+        });
+        let own = root(json!({"list": [{"url": "v"}]}), "/own").get("list").unwrap().items().unwrap().next();
+        let laid = own.unwrap().laid_over(&shared);
+        let folder = |key: &str| laid.get(key).unwrap().folder().map(Path::to_owned);
+        assert_eq!((folder("path"), folder("url")), (Some("/shared".into()), Some("/own".into())));
+        assert_eq!(laid.get("path").unwrap().at(), &Pointer::root().child("connection"));
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Faults, suggest};
+use crate::config::{Faults, is_open, suggest};
 use crate::graph::draft::{Draft, Port};
 use crate::graph::plan::{Plan, Planned};
 use crate::graph::wires::Wires;
-use crate::kind::{Blueprint, DynBuild, DynGate, Kind, Role};
+use crate::kind::{Blueprint, Claim, DynBuild, DynGate, Kind, Role};
 
 /// Reads every stage's settings and judges every wire, and gives one plan per pipeline when nothing is wrong.
 ///
@@ -43,6 +43,8 @@ pub fn check_knowing(
         wires.check(at, blueprint.as_ref().map(links).or(unread), &drafts, faults);
         blueprints.push(blueprint);
     }
+    check_claims(&drafts, &blueprints, faults);
+    check_channels(&drafts, &wires, faults);
     let roles: Vec<Kind> = found.into_iter().flatten().copied().collect();
     let blueprints: Vec<Blueprint> = blueprints.into_iter().flatten().collect();
     let sound = faults.len() == before && roles.len() == drafts.len() && blueprints.len() == drafts.len();
@@ -92,6 +94,38 @@ fn unknown(module: &str, kinds: &[Kind], absent: &[Absent]) -> (String, Option<S
     (format!("no module is called `{module}`"), help)
 }
 
+/// Complains about stages that have what another one has already: one of them would get nothing.
+fn check_claims(drafts: &[Draft], blueprints: &[Option<Blueprint>], faults: &mut Faults) {
+    let mut first: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for (draft, blueprint) in drafts.iter().zip(blueprints) {
+        let Some(Blueprint::Stage(build)) = blueprint else { continue };
+        // What is left open may become anything.
+        let Some(Claim { what, name, key }) = build.claim().filter(|claim| !is_open(claim.name)) else {
+            continue;
+        };
+        if let Some(other) = first.get(&(what, name)) {
+            let at = draft.settings.at().child(key);
+            let place = draft.settings.place_of(&at).unwrap_or(at);
+            faults.add(&place, format!("the {what} `{name}` belongs to `{other}` already"), None);
+        } else {
+            first.insert((what, name), &draft.name);
+        }
+    }
+}
+
+/// Complains about what takes from a buffer and is called like another channel: its figures would be those of two.
+fn check_channels(drafts: &[Draft], wires: &Wires, faults: &mut Faults) {
+    let hands_on = |at: &usize| matches!(wires.role(*at), Some(Role::Outlet | Role::Passage));
+    for at in (0..drafts.len()).filter(hands_on) {
+        let Some(buffer) = wires.from[at].first().map(|(source, _)| &drafts[*source]) else { continue };
+        let (Some(own), Some(kept)) = (channel(&drafts[at]), channel(buffer)) else { continue };
+        if own != kept && !is_open(&own) && !is_open(&kept) {
+            let problem = format!("`{}` keeps the channel `{kept}`, which is another one", buffer.name);
+            faults.add(&drafts[at].settings.at().child("channel"), problem, None);
+        }
+    }
+}
+
 /// Returns how many numbered ports a stage has.
 fn links(blueprint: &Blueprint) -> u16 {
     match blueprint {
@@ -109,6 +143,7 @@ fn plans(drafts: Vec<Draft>, kinds: &[Kind], blueprints: Vec<Blueprint>, wires: 
     for (at, build) in builds {
         let (passed, out) = follow(at, wires, &gates);
         let place = |at: Option<usize>| at.and_then(|at| places[at]);
+        let channel = out.filter(|_| kinds[at].role == Role::Receive).and_then(|at| channel(&drafts[at]));
         let numbers = 1..=build.links();
         let links = numbers.filter_map(|number| place(taker(at, Port::Link(number), wires))).collect();
         let stage = Planned {
@@ -116,6 +151,7 @@ fn plans(drafts: Vec<Draft>, kinds: &[Kind], blueprints: Vec<Blueprint>, wires: 
             role: kinds[at].role,
             build,
             gates: passed,
+            channel,
             out: place(out),
             links,
             exhausted: place(taker(at, Port::Exhausted, wires)),
@@ -126,6 +162,11 @@ fn plans(drafts: Vec<Draft>, kinds: &[Kind], blueprints: Vec<Blueprint>, wires: 
         plans.entry(pipelines[at]).or_default().drafts.push(draft);
     }
     plans.into_values().collect()
+}
+
+/// Returns the channel that a buffer is for.
+fn channel(buffer: &Draft) -> Option<Arc<str>> {
+    Some(buffer.settings.get("channel")?.text()?.into())
 }
 
 /// Returns the place of each stage that runs as a task within its own pipeline.

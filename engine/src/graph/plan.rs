@@ -21,6 +21,8 @@ pub(crate) struct Planned {
     pub(crate) build: Box<dyn DynBuild>,
     /// The gates its webhooks pass on their way out; only a receiving source has any.
     pub(crate) gates: Vec<Arc<dyn DynGate>>,
+    /// The channel that its webhooks go to; only a receiving source has one.
+    pub(crate) channel: Option<Arc<str>>,
     /// The stage that takes what comes out, by its place in [`Plan::stages`].
     pub(crate) out: Option<usize>,
     /// The stages that take what comes out of its numbered ports, in their order.

@@ -7,19 +7,25 @@ use serde_json::json;
 use super::check::check;
 use super::draft::{Draft, From};
 use crate::ack::Answer;
-use crate::config::{Faults, Node, Pointer};
-use crate::kind::{Build, Context, Gate, Kind, OpenError, Role, Stage};
+use crate::config::{Faults, Node, Pointer, left_open};
+use crate::kind::{Build, Claim, Context, Gate, Kind, OpenError, Role, Stage};
 use crate::webhook::Webhook;
 
 macro_rules! stages {
     ($($kind:ident $name:literal $role:expr;)*) => {
         $(#[derive(Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
-        struct $kind {}
+        struct $kind {
+            channel: Option<String>,
+        }
 
         impl Build for $kind {
             const NAME: &'static str = $name;
             const ROLE: Role = $role;
+
+            fn claim(&self) -> Option<Claim<'_>> {
+                Some(Claim { what: $name, name: self.channel.as_deref()?, key: "channel" })
+            }
 
             async fn open(self, _cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
                 Err(OpenError { what: "these are only checked".to_owned(), help: None })
@@ -93,7 +99,7 @@ fn kinds() -> [Kind; 10] {
     ]
 }
 
-/// Reads `name: module < source, source.exhausted, source.1`.
+/// Reads `name: module < source, source.exhausted, source.1`; the module may be followed by its channel: `module(channel)`.
 fn draft(text: &str) -> Draft {
     let (name, rest) = text.split_once(": ").unwrap();
     let (module, from) = rest.split_once(" < ").unwrap_or((rest, ""));
@@ -103,7 +109,11 @@ fn draft(text: &str) -> Draft {
         None => From::out(part),
     });
     let at = Pointer::root().child(name);
-    let settings = Node::new(json!({}), at.clone());
+    let (module, settings) = match module.split_once('(') {
+        Some((module, channel)) => (module, json!({ "channel": channel.trim_end_matches(')') })),
+        None => (module, json!({})),
+    };
+    let settings = Node::new(settings, at.clone());
     Draft { name: name.to_owned(), module: module.to_owned(), settings, at, from: from.collect() }
 }
 
@@ -200,6 +210,31 @@ fn wires_that_join_what_does_not_fit_are_refused() {
     refused(&["l: log"], &["/l `l` must take webhooks from something"]);
     refused(&["l: log < nobody"], &["/l/from no stage is called `nobody`"]);
     refused(&["s: subscribe", "l: log < s", "l: log < s"], &["two stages are called `l`"]);
+}
+
+#[test]
+fn a_source_knows_the_channel_of_its_buffer() {
+    let drafts = ["a: receive(w)", "g: hmac < a", "b: buffer(c) < g", "o: outlet(c) < b"].map(draft);
+    let plans = check(drafts.into(), &kinds(), &mut Faults::default()).unwrap();
+    let channels: Vec<_> = plans[0].stages.iter().map(|stage| stage.channel.as_deref()).collect();
+    assert_eq!(channels, [Some("c"), None, None]);
+}
+
+#[test]
+fn stages_that_claim_the_same_are_refused() {
+    let twice = ["s: subscribe(c)", "l: log < s", "t: subscribe(c)", "m: log < t"];
+    refused(&twice, &["/t/channel the subscribe `c` belongs to `s` already"]);
+    assert!(checked(&["s: subscribe(c)", "l: log(c) < s", "t: subscribe(d)", "m: log < t"]).is_ok());
+    let open = format!("subscribe({})", left_open("{$C}"));
+    let drafts =
+        [format!("s: {open}"), "l: log < s".to_owned(), format!("t: {open}"), "m: log < t".to_owned()];
+    assert!(checked(&drafts.each_ref().map(String::as_str)).is_ok());
+}
+
+#[test]
+fn an_outlet_that_is_called_like_another_channel_than_its_buffer_is_refused() {
+    let drafts = ["a: receive", "g: hmac < a", "b: buffer(c) < g", "o: outlet(d) < b"];
+    refused(&drafts, &["/o/channel `b` keeps the channel `c`, which is another one"]);
 }
 
 #[test]

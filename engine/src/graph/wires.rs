@@ -46,6 +46,11 @@ impl Wires {
         wires
     }
 
+    /// Returns what a stage is for; none where its module is unknown.
+    pub(super) fn role(&self, at: usize) -> Option<Role> {
+        self.roles[at]
+    }
+
     /// Complains about everything that is wrong with the wires of one stage, which has as many numbered ports as `links`
     /// says; none where its settings are wrong.
     pub(super) fn check(&self, at: usize, links: Option<u16>, drafts: &[Draft], faults: &mut Faults) {

@@ -131,6 +131,7 @@ fn join(stages: &[Planned], meter: &Meter) -> Vec<Wiring> {
         let next = stage.out.and_then(|to| inputs[to].as_ref());
         match stage.role {
             Role::Receive => {
+                wirings[at].channel = stage.channel.clone();
                 wirings[at].gated = next.map(|next| port::gated(next, stage.gates.as_slice().into()));
             }
             Role::Buffer => {

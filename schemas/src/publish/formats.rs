@@ -145,7 +145,7 @@ pub(super) fn webhooks(maker: &mut Maker<'_>) -> Value {
         "description": "The webhooks that a receiver takes, by their id: `POST /webhook/{id}`.",
         "type": "object",
         "additionalProperties": entry,
-        "patternProperties": { "^_": {} },
+        "patternProperties": comments(),
     })
 }
 
@@ -185,7 +185,7 @@ pub(super) fn connector(maker: &mut Maker<'_>) -> Value {
         "description": "Where webhooks go, by channel.",
         "type": "object",
         "additionalProperties": destination,
-        "patternProperties": { "^_": {} },
+        "patternProperties": comments(),
     });
     let mut routed = maker.of(Routed::json_schema);
     routed["properties"]["destination"] =
@@ -196,7 +196,7 @@ pub(super) fn connector(maker: &mut Maker<'_>) -> Value {
         "description": "Channels with a token and a destination each, instead of `routes`.",
         "type": "object",
         "additionalProperties": routed,
-        "patternProperties": { "^_": {} },
+        "patternProperties": comments(),
     });
     let target = maker.definition("target", target);
     root["properties"]["default_target"] = json!({
@@ -207,7 +207,7 @@ pub(super) fn connector(maker: &mut Maker<'_>) -> Value {
         "description": "Where the webhooks of the flat shape's channel go, by webhook id.",
         "type": ["object", "null"],
         "additionalProperties": target,
-        "patternProperties": { "^_": {} },
+        "patternProperties": comments(),
     });
     root["properties"]["connections"] = connections(maker);
     if let Some(subscribe) = maker.kind("subscribe") {
@@ -230,7 +230,7 @@ pub(super) fn connections(_: &mut Maker<'_>) -> Value {
                 "type": { "description": "What the connection is for. It is for people.", "type": "string" },
             },
         },
-        "patternProperties": { "^_": {} },
+        "patternProperties": comments(),
     })
 }
 
@@ -244,7 +244,7 @@ pub(super) fn graph(maker: &mut Maker<'_>) -> Value {
                 "description": "The stages, by name.",
                 "type": "object",
                 "additionalProperties": stage,
-                "patternProperties": { "^_": {} },
+                "patternProperties": comments(),
             },
         },
         "required": ["stages"],
@@ -259,6 +259,12 @@ fn stage(maker: &mut Maker<'_>) -> Value {
     offer(&mut stage, &choices, "What the stage is.");
     stage["required"] = json!(["module"]);
     closed(stage)
+}
+
+/// What may stand at a key that begins with `_` where keys are names: a comment, and no object, which would look like one of
+/// the named things.
+pub(super) fn comments() -> Value {
+    json!({ "^_": { "type": ["string", "number", "boolean", "array", "null"] } })
 }
 
 /// Allows no other keys, and sorts `properties` before what depends on them.

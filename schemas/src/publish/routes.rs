@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::Maker;
-use super::formats::closed;
+use super::formats::{closed, comments};
 use super::modules::{Choice, names, offer};
 use crate::chain::{CONFIG, MOST};
 use crate::flat::{DESTINATION, RETRY};
@@ -73,7 +73,7 @@ pub(super) fn route(maker: &mut Maker<'_>) -> Value {
                             one they are rejected.",
             "type": "object",
             "additionalProperties": way,
-            "patternProperties": { "^_": {} },
+            "patternProperties": comments(),
         });
         route["anyOf"] = json!([{ "required": ["module"] }, { "required": ["chain"] }, { "required": ["by_webhook"] }]);
         or_url(closed(route))

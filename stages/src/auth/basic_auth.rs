@@ -17,6 +17,9 @@ use super::{last, unauthorized};
 /// The longest header that is looked at, in bytes.
 const LONGEST: usize = 8192;
 
+/// What a sender is told that did not prove itself (RFC 7617).
+const CHALLENGE: &str = "Basic realm=\"webhooks\", charset=\"UTF-8\"";
+
 /// The scheme, in any case.
 const SCHEME: &[u8] = b"basic ";
 
@@ -53,6 +56,12 @@ impl Gate for BasicAuth {
     }
 
     async fn admit(&self, webhook: &Webhook) -> Result<(), Answer> {
+        self.compare(webhook).map_err(|refusal| refusal.challenging(CHALLENGE))
+    }
+}
+
+impl BasicAuth {
+    fn compare(&self, webhook: &Webhook) -> Result<(), Answer> {
         let sent = text(presented(webhook)?);
         let Some((username, password)) = sent.expose().split_once(':') else {
             return Err(unauthorized("the Basic credentials have no colon"));
@@ -141,6 +150,7 @@ mod tests {
         let absent = gate.admit(&webhook(&[], b"")).await.unwrap_err();
         let wrong = gate.admit(&webhook(&[("Authorization", &basic(b"u:x"))], b"")).await.unwrap_err();
         assert_eq!((absent.status, absent.detail), (wrong.status, wrong.detail));
+        assert_eq!((absent.challenge, wrong.challenge), (Some(CHALLENGE), Some(CHALLENGE)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use engine::kind::{Build, Context, OpenError, Role, Stage};
+use engine::kind::{Build, Claim, Context, OpenError, Role, Stage};
 use engine::limits::Limits;
 use engine::store::{
     Change, Deferred, Limit, Loaded, ParkCause, Parked, Stats, Store, StoreError, Stored, Tries,
@@ -34,6 +34,10 @@ pub(crate) struct Settings {
 impl Build for Settings {
     const NAME: &'static str = "memory";
     const ROLE: Role = Role::Buffer;
+
+    fn claim(&self) -> Option<Claim<'_>> {
+        Some(Claim { what: "buffered channel", name: &self.channel, key: "channel" })
+    }
 
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
         warn!(

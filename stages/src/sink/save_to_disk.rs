@@ -28,7 +28,8 @@ use writing::Folder;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaveToDisk {
-    /// The folder that receives the files, made if missing. Relative to `base_dir`, or to where the process was started.
+    /// The folder that receives the files, made if missing. Relative to `base_dir`, or to the folder of the file that says
+    /// it, which is also the default.
     #[serde(default = "here")]
     path: PathBuf,
     /// A folder that `path` must not leave, links included. None allows any.

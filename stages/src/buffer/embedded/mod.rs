@@ -36,7 +36,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use engine::kind::{Build, Context, OpenError, Role, Stage};
+use engine::kind::{Build, Claim, Context, OpenError, Role, Stage};
 use engine::limits::Limits;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -58,7 +58,7 @@ use writer::Writer;
 pub(crate) struct Settings {
     /// The channel whose webhooks are kept.
     channel: String,
-    /// The folder. Made if missing. A fast local disk is best; a network file system is not supported.
+    /// The folder, relative to that of the file which says it. Made if missing. A fast local disk is best; a network file system is not supported.
     path: PathBuf,
     /// The bounds of the channel.
     #[serde(default)]
@@ -68,6 +68,10 @@ pub(crate) struct Settings {
 impl Build for Settings {
     const NAME: &'static str = "embedded";
     const ROLE: Role = Role::Buffer;
+
+    fn claim(&self) -> Option<Claim<'_>> {
+        Some(Claim { what: "buffered channel", name: &self.channel, key: "channel" })
+    }
 
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
         let Self { channel, path, limits } = self;
