@@ -278,8 +278,11 @@ impl Link {
         }
     }
 
-    /// Waits up to `most` for a webhook, whose ever it is.
-    async fn any(&mut self, most: Duration) -> Result<Option<Delivery>, Failed> {
+    /// Waits up to `most` for a webhook, whose ever it is; none when there is none by then.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn any(&mut self, most: Duration) -> Result<Option<Delivery>, Failed> {
         let end = Instant::now() + most;
         loop {
             if let Some(delivery) = self.waiting.pop_front() {
