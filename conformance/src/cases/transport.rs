@@ -96,7 +96,9 @@ async fn silent_link(stand: Stand) -> Result<(), Failed> {
     // The receiver gives the webhook to another connector once it has missed two heartbeats.
     let mut near = receiver.link(1).await?;
     let again = loop {
-        ensure(stalled.elapsed() < SOON * 2, || "a webhook that a silent connector held comes again".to_owned())?;
+        ensure(stalled.elapsed() < SOON * 2, || {
+            "a webhook that a silent connector held comes again".to_owned()
+        })?;
         // Else it would be taken for silent as well.
         near.keep_alive().await?;
         if let Some(again) = near.any(Duration::from_millis(300)).await? {
