@@ -116,6 +116,10 @@ impl Build for WebhookConnect {
         if self.token.is_empty() {
             faults.add(&at.at().child("token"), "the token is empty, so it would protect nothing", None);
         }
+        // A connector refuses to present it.
+        if !self.token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            faults.add(&at.at().child("token"), "a token has printable ASCII characters and no spaces", None);
+        }
     }
 
     fn claim(&self) -> Option<Claim<'_>> {

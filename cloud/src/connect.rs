@@ -1,9 +1,11 @@
 //! What connectors ask for: everything below `/connect/`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
+use schemas::wire::ACK_TIMEOUT_HEADER;
 
 use crate::announced::Announced;
 use crate::answer::{self, Answer};
@@ -33,7 +35,12 @@ pub(crate) async fn route(request: Request<Incoming>, shared: &Arc<Shared>) -> R
             Err(answer) => whole(*answer),
         },
         ["stream", channel] => match authorize(channel, &request, shared, &["invalid token"; 2]) {
-            Ok(channel) => whole(websocket::connect(channel, request, shared).await),
+            Ok(channel) => {
+                let announced = Announced::read(request.headers(), &channel.limits);
+                let deadline = channel.limits.ack_timeout();
+                let reply = whole(websocket::connect(channel, request, shared).await);
+                with_deadline(reply, &announced, deadline)
+            }
             Err(answer) => whole(*answer),
         },
         ["stream", channel, how @ ("sse" | "poll")] => {
@@ -44,12 +51,14 @@ pub(crate) async fn route(request: Request<Incoming>, shared: &Arc<Shared>) -> R
             };
             let announced = Announced::read(request.headers(), &channel.limits);
             let line = request.extensions().get::<Line>().cloned();
-            if how == "sse" {
+            let deadline = channel.limits.ack_timeout();
+            let reply = if how == "sse" {
                 sse::connect(channel, &announced, line, shared)
             } else {
                 let query = request.uri().query().map(str::to_owned);
-                poll::answer(channel, announced, query.as_deref(), line, shared).await
-            }
+                poll::answer(channel, announced.clone(), query.as_deref(), line, shared).await
+            };
+            with_deadline(reply, &announced, deadline)
         }
         _ => whole(answer::detail(StatusCode::NOT_FOUND, "not found")),
     }
@@ -72,6 +81,15 @@ fn authorize(
             Denied::Away => answer::busy("the channel is being opened"),
         })
     })
+}
+
+/// Tells connectors that know our additions how long they may take for a webhook.
+fn with_deadline(mut reply: Reply, announced: &Announced, deadline: Duration) -> Reply {
+    if announced.version {
+        let seconds = HeaderValue::from(deadline.as_secs());
+        reply.headers_mut().insert(HeaderName::from_static(ACK_TIMEOUT_HEADER), seconds);
+    }
+    reply
 }
 
 fn wrong_method(method: &'static str) -> Reply {

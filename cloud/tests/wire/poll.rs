@@ -97,3 +97,11 @@ async fn a_tap_that_polls_sees_what_came_since_its_last_poll_and_settles_nothing
     let stats = receiver.stats().await;
     assert_eq!((&stats["messages_delivered"], &stats["messages_queued"]), (&json!(0), &json!(2)));
 }
+
+#[tokio::test]
+async fn the_time_for_a_webhook_is_told_to_those_who_announce_the_version_only() {
+    let receiver = Receiver::start(json!({ "ack_timeout_seconds": 7 })).await;
+    let told = |answer: &Answer| answer.head.lines().any(|line| line == "webhook-connect-ack-timeout: 7");
+    assert!(told(&poll(&receiver, "timeout=1", &["Webhook-Connect-Version: 1"]).await));
+    assert!(!told(&poll(&receiver, "timeout=1", &[]).await));
+}

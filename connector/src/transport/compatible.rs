@@ -5,6 +5,8 @@
 //! not announce our additions redelivers at once what is given back: those settlements are held here for their delay.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -15,9 +17,6 @@ use tokio::time::Instant;
 
 use super::dial::Dialer;
 use super::watch::Signs;
-
-/// How long a webhook may be in flight with receivers that do not say it.
-const ACK_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long what is given back without a delay is held.
 const HELD: Duration = Duration::from_secs(5);
@@ -38,12 +37,15 @@ pub(super) struct Compatible {
     ids: BTreeMap<u64, ByteString>,
     held: BTreeMap<(Instant, u64), FromConnector>,
     signs: Signs,
+    /// How long a webhook may be in flight, in seconds, as far as the receiver has said so.
+    deadline: Arc<AtomicU64>,
 }
 
 impl Compatible {
     pub(super) fn new(dialer: &Dialer, signs: Signs) -> Self {
         let (versioned, tap) = (dialer.is_versioned(), dialer.is_tap());
-        Self { versioned, tap, next: 0, ids: BTreeMap::new(), held: BTreeMap::new(), signs }
+        let deadline = dialer.deadline();
+        Self { versioned, tap, next: 0, ids: BTreeMap::new(), held: BTreeMap::new(), signs, deadline }
     }
 
     /// Returns true when the receiver knows our additions.
@@ -62,7 +64,7 @@ impl Compatible {
             FromReceiver::Connected { connection, .. } => Frame::Welcome {
                 session: connection,
                 heartbeat: self.signs.heartbeat(),
-                ack_deadline: ACK_DEADLINE,
+                ack_deadline: Duration::from_secs(self.deadline.load(Ordering::Relaxed)),
                 largest: u32::MAX,
             },
             FromReceiver::Webhook(received) => Frame::Deliver(vec![self.number(*received)]),

@@ -1,7 +1,7 @@
 //! From an address to a connection: TCP, a proxy, TLS, HTTP, the upgrade by hand.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use schemas::wire::compatible::{TAP_HEADER, WINDOW_HEADER};
-use schemas::wire::{SUBPROTOCOL, VERSION, VERSION_HEADER};
+use schemas::wire::{ACK_TIMEOUT_HEADER, SUBPROTOCOL, VERSION, VERSION_HEADER};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
@@ -41,6 +41,9 @@ const READ: usize = 4096;
 /// How large a channel's status may be, in bytes.
 pub(super) const STATUS: usize = 64 * 1024;
 
+/// How long a webhook may be in flight with receivers that do not say it, in seconds.
+const ACK_DEADLINE: u64 = 30;
+
 /// The body of a request: none has one.
 pub(super) type Body = Empty<Bytes>;
 
@@ -57,6 +60,8 @@ pub(crate) struct Dialer {
     proxy: Option<Proxy>,
     /// Whether the receiver ever said that it knows our additions to the protocol.
     versioned: AtomicBool,
+    /// How long the receiver said that a webhook may take, in seconds.
+    deadline: Arc<AtomicU64>,
 }
 
 /// What a [`Dialer`] needs beside the address and the token.
@@ -144,8 +149,20 @@ impl Dialer {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
         authorization.set_sensitive(true);
         let Way { channel, connector, window, tap, tls, proxy } = way;
-        let versioned = AtomicBool::new(false);
-        Ok(Self { address, channel, connector, window, tap, token, authorization, tls, proxy, versioned })
+        let (versioned, deadline) = (AtomicBool::new(false), Arc::new(AtomicU64::new(ACK_DEADLINE)));
+        Ok(Self {
+            address,
+            channel,
+            connector,
+            window,
+            tap,
+            token,
+            authorization,
+            tls,
+            proxy,
+            versioned,
+            deadline,
+        })
     }
 
     /// Returns where it connects to.
@@ -176,6 +193,11 @@ impl Dialer {
     /// Returns true when it only watches.
     pub(crate) fn is_tap(&self) -> bool {
         self.tap
+    }
+
+    /// Returns how long a webhook may be in flight in the compatible dialect, in seconds; what the receiver says changes it.
+    pub(super) fn deadline(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.deadline)
     }
 
     /// Returns true when the receiver has said that it knows our additions to the protocol.
@@ -264,6 +286,10 @@ impl Dialer {
         let response = http.sender.send_request(request).await?;
         if response.headers().contains_key(VERSION_HEADER) {
             self.versioned.store(true, Ordering::Relaxed);
+        }
+        let seconds = response.headers().get(ACK_TIMEOUT_HEADER).and_then(|told| told.to_str().ok());
+        if let Some(seconds) = seconds.and_then(|told| told.parse().ok()) {
+            self.deadline.store(seconds, Ordering::Relaxed);
         }
         Ok(response)
     }

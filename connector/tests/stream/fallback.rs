@@ -1,6 +1,6 @@
 //! Something stands in the way: the connector takes the next way, and the better one again later.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::ack::{Cause, Outcome};
 use serde_json::{Value, json};
@@ -114,4 +114,18 @@ async fn a_receiver_of_ours_is_told_of_life_of_progress_and_of_the_window() {
     assert_eq!(shown.map(|name| headers[name].to_str().unwrap()), ["sse_1", "1", "100;67108864"]);
     stage.stop();
     assert!(!stage.has_arrived().await);
+}
+
+#[tokio::test]
+async fn progress_is_told_three_times_within_the_time_that_a_receiver_of_ours_gives() {
+    let (mut receiver, mut stage) =
+        start(|receiver| receiver.behaviour().websocket = Way::Refuse(400, "")).await;
+    let stream = receiver.stream().await;
+    stream.send("webhook", &message("msg_0000000000000001")).await;
+    let event = stage.arrives().await;
+    let began = Instant::now();
+    assert_eq!(receiver.post().await, "/connect/ack?status=progress&message_id=msg_0000000000000001");
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(700) && took < Duration::from_secs(3), "{took:?}");
+    drop(event);
 }

@@ -12,6 +12,10 @@ pub const SUBPROTOCOL: &str = "webhook-connect.v1";
 /// The header by which both ends say that they know our additions to the protocol.
 pub const VERSION_HEADER: &str = "webhook-connect-version";
 
+/// The header by which a receiver tells connectors of the compatible dialect that announced the version how long they may
+/// take for a webhook without a sign of progress, in seconds.
+pub const ACK_TIMEOUT_HEADER: &str = "webhook-connect-ack-timeout";
+
 /// The value of [`VERSION_HEADER`].
 pub const VERSION: &str = "1";
 

@@ -204,6 +204,7 @@ impl Shared {
         };
         if versioned {
             answer.headers_mut().insert("webhook-connect-version", "1".parse().unwrap());
+            answer.headers_mut().insert("webhook-connect-ack-timeout", "3".parse().unwrap());
         }
         answer
     }
