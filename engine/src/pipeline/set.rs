@@ -152,13 +152,12 @@ mod tests {
     use serde_json::json;
     use tokio::sync::watch;
 
+    use super::super::tests::Nowhere;
     use super::*;
     use crate::config::{Faults, Node, Pointer};
-    use crate::failure::Failure;
     use crate::graph::check::check;
     use crate::graph::draft::From;
-    use crate::kind::{Build, Context, Destination, Kind, Role, Sink, Stage, StageError, Wiring};
-    use crate::webhook::Webhook;
+    use crate::kind::{Build, Context, Kind, Role, Stage, StageError, Wiring};
 
     const GRACE: Duration = Duration::from_secs(3);
 
@@ -223,26 +222,6 @@ mod tests {
                 drop(wiring);
                 Ok(())
             })
-        }
-    }
-
-    #[derive(Deserialize, JsonSchema)]
-    struct Nowhere {}
-
-    struct Nothing;
-
-    impl Destination for Nowhere {
-        const NAME: &'static str = "nowhere";
-        type Sink = Nothing;
-
-        async fn open(self, _cx: &Context) -> Result<Nothing, OpenError> {
-            Ok(Nothing)
-        }
-    }
-
-    impl Sink for Nothing {
-        async fn deliver(&self, _webhooks: &[Webhook]) -> Result<(), Failure> {
-            Ok(())
         }
     }
 

@@ -81,10 +81,11 @@ impl Stage for Running {
     }
 }
 
+/// A destination that takes everything.
 #[derive(Deserialize, JsonSchema)]
-struct Nowhere {}
+pub(super) struct Nowhere {}
 
-struct Nothing;
+pub(super) struct Nothing;
 
 impl Destination for Nowhere {
     const NAME: &'static str = "nowhere";
