@@ -5,6 +5,7 @@ use std::time::Duration;
 use conformance::case::{Failed, ensure, ensure_eq};
 use conformance::party::http::Client;
 use conformance::party::receiver::{CHANNEL, Setup, TOKEN};
+use conformance::party::socket::Socket;
 use engine::ack::{Outcome, Reason};
 use engine::ledger::Window;
 use engine::webhook::Id;
@@ -13,7 +14,6 @@ use http_body_util::Full;
 use schemas::wire::frame::{Frame, Settle};
 use tokio::task::JoinSet;
 
-use crate::socket::Socket;
 use crate::victim::Victim;
 
 /// What a webhook may take through a receiver that is flooded.

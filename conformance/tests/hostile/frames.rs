@@ -2,9 +2,9 @@
 
 use conformance::case::{Failed, ensure, ensure_eq};
 use conformance::party::receiver::{CHANNEL, Setup};
+use conformance::party::socket::{Claim, Dialect, Socket};
 use serde_json::json;
 
-use crate::socket::{Claim, Dialect, Socket};
 use crate::victim::Victim;
 
 const FIN: u8 = 0x80;

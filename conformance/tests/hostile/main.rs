@@ -10,7 +10,6 @@ mod paths;
 mod readers;
 mod requests;
 mod smuggling;
-mod socket;
 mod victim;
 
 use conformance::case::{Failed, ensure_eq};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use conformance::case::{Failed, ensure};
 use conformance::party::http as client;
 use conformance::party::receiver::{CHANNEL, Setup, TOKEN};
+use conformance::party::socket::Socket;
 use conformance::party::wait::until;
 use engine::ledger::Window;
 use schemas::wire::SUBPROTOCOL;
@@ -13,7 +14,6 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::socket::Socket;
 use crate::victim::Victim;
 use crate::{is_well, start};
 

@@ -4,39 +4,48 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use conformance::case::{Failed, ensure};
-use conformance::party::receiver::{CHANNEL, TOKEN};
 use engine::ledger::Window;
 use schemas::wire::SUBPROTOCOL;
 use schemas::wire::frame::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::case::{Failed, ensure};
+use crate::party::receiver::{CHANNEL, TOKEN};
+
 /// How long the receiver may take to answer, or to hang up.
 const MOST: Duration = Duration::from_secs(10);
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub enum Dialect {
+    /// Binary frames.
     Native,
+    /// JSON texts.
     Compatible,
 }
 
 /// What a frame claims.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Claim {
+pub struct Claim {
     /// FIN, the reserved bits and the opcode.
-    pub(crate) first: u8,
+    pub first: u8,
     /// The length, when it is not that of the payload.
-    pub(crate) length: Option<u64>,
-    pub(crate) is_masked: bool,
+    pub length: Option<u64>,
+    /// Whether it is masked, as every frame of a connector must be.
+    pub is_masked: bool,
 }
 
-pub(crate) struct Socket(TcpStream);
+/// A connection to the suite's channel that speaks WebSocket as far as it is told to. It keeps nothing in memory.
+#[derive(Debug)]
+pub struct Socket(TcpStream);
 
 impl Socket {
     /// Switches a new connection to the WebSocket protocol.
-    pub(crate) async fn open(address: SocketAddr, dialect: Dialect) -> Result<Self, Failed> {
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn open(address: SocketAddr, dialect: Dialect) -> Result<Self, Failed> {
         let mut stream = TcpStream::connect(address).await?;
         let offered = match dialect {
             Dialect::Native => format!("sec-websocket-protocol: {SUBPROTOCOL}\r\n"),
@@ -58,7 +67,10 @@ impl Socket {
     }
 
     /// Opens a session of the channel.
-    pub(crate) async fn session(address: SocketAddr, dialect: Dialect) -> Result<Self, Failed> {
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn session(address: SocketAddr, dialect: Dialect) -> Result<Self, Failed> {
         match dialect {
             Dialect::Native => Self::windowed(address, Window { events: 10, bytes: 1 << 20 }).await,
             Dialect::Compatible => Self::open(address, dialect).await,
@@ -66,7 +78,10 @@ impl Socket {
     }
 
     /// Opens a native session that declares `window`.
-    pub(crate) async fn windowed(address: SocketAddr, window: Window) -> Result<Self, Failed> {
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn windowed(address: SocketAddr, window: Window) -> Result<Self, Failed> {
         let mut socket = Self::open(address, Dialect::Native).await?;
         socket.frame(Frame::Hello { window, connector: "hostile".into(), tap: false }).await?;
         ensure(matches!(socket.hear().await?, Frame::Welcome { .. }), || "a welcome".to_owned())?;
@@ -74,12 +89,18 @@ impl Socket {
     }
 
     /// Sends bytes as they are. The receiver may have hung up.
-    pub(crate) async fn raw(&mut self, bytes: &[u8]) -> Result<(), Failed> {
+    ///
+    /// # Errors
+    /// The receiver hung up, or does not read.
+    pub async fn raw(&mut self, bytes: &[u8]) -> Result<(), Failed> {
         Ok(tokio::time::timeout(MOST, self.0.write_all(bytes)).await??)
     }
 
     /// Sends a WebSocket frame, with a mask of zeros.
-    pub(crate) async fn send(&mut self, claim: Claim, payload: &[u8]) -> Result<(), Failed> {
+    ///
+    /// # Errors
+    /// The receiver hung up, or does not read.
+    pub async fn send(&mut self, claim: Claim, payload: &[u8]) -> Result<(), Failed> {
         let length = claim.length.unwrap_or(payload.len() as u64);
         let mask = u8::from(claim.is_masked) << 7;
         let mut bytes = vec![claim.first];
@@ -102,17 +123,26 @@ impl Socket {
     }
 
     /// Sends a whole masked message.
-    pub(crate) async fn message(&mut self, first: u8, payload: &[u8]) -> Result<(), Failed> {
+    ///
+    /// # Errors
+    /// The receiver hung up, or does not read.
+    pub async fn message(&mut self, first: u8, payload: &[u8]) -> Result<(), Failed> {
         self.send(Claim { first, length: None, is_masked: true }, payload).await
     }
 
     /// Sends a frame of the native dialect.
-    pub(crate) async fn frame(&mut self, frame: Frame) -> Result<(), Failed> {
+    ///
+    /// # Errors
+    /// The receiver hung up, or does not read.
+    pub async fn frame(&mut self, frame: Frame) -> Result<(), Failed> {
         self.message(0x82, &frame.encode()).await
     }
 
     /// Waits for the next frame of the native dialect.
-    pub(crate) async fn hear(&mut self) -> Result<Frame, Failed> {
+    ///
+    /// # Errors
+    /// None comes in time, or something else does.
+    pub async fn hear(&mut self) -> Result<Frame, Failed> {
         let read = async {
             let (first, length) = (self.0.read_u8().await?, self.0.read_u8().await?);
             let length = match length {
@@ -130,7 +160,10 @@ impl Socket {
     }
 
     /// Reads to the end that the receiver makes; returns how many bytes came.
-    pub(crate) async fn ended(&mut self) -> Result<usize, Failed> {
+    ///
+    /// # Errors
+    /// It does not hang up in time.
+    pub async fn ended(&mut self) -> Result<usize, Failed> {
         let (mut piece, mut read) = (vec![0; 1 << 16], 0);
         let end = tokio::time::Instant::now() + MOST;
         loop {
