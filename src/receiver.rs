@@ -1,5 +1,7 @@
 //! `webhook-connect receiver`: takes webhooks, keeps them, hands them to connectors.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use engine::kind::Kind;
 use engine::pipeline::{Opened, Pipelines, Reload, Surroundings};
 use schemas::kinds::DocumentKind;
 use schemas::receiver::{Flags, Receiver};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
 
 use crate::cli;
@@ -44,8 +46,7 @@ pub(crate) async fn run(options: cli::Receiver, log_format: Format) -> Result<()
     let surroundings = Surroundings::new(Arc::clone(&kinds), stop.clone());
     let opened =
         Opened::all(read.plans, &surroundings).await.map_err(|error| Failure::other(error.to_string()))?;
-    let listener = TcpListener::bind(settings.listen)
-        .await
+    let listener = listen(settings.listen)
         .map_err(|error| Failure::other(format!("cannot listen at {}: {error}", settings.listen)))?;
     let address = listener.local_addr().map_err(|error| Failure::other(error.to_string()))?;
     let pipelines = Pipelines::run(opened, &surroundings);
@@ -71,6 +72,19 @@ pub(crate) async fn run(options: cli::Receiver, log_format: Format) -> Result<()
     }
     info!("stopped");
     Ok(())
+}
+
+/// Connections that wait to be accepted, as far as the system allows. One beyond them is dialled again by its peer's system,
+/// after a second: all connectors of a receiver that restarts come at once.
+const BACKLOG: u32 = 4_096;
+
+/// Listens at an address.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A receiver that restarts takes its port back at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Reads everything once more, beside the settings in force.

@@ -4,31 +4,25 @@
 //! the same means that the connector has left, so streams look at the connection themselves.
 
 use std::net::Shutdown;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use crate::held::Held;
 
 /// How often is looked behind bytes that nobody reads.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
-pub(crate) struct Line(Arc<std::net::TcpStream>);
+pub(crate) struct Line(Held);
 
 impl Line {
-    pub(crate) fn new(stream: Arc<std::net::TcpStream>) -> Self {
+    pub(crate) fn new(stream: Held) -> Self {
         Self(stream)
     }
 
     /// Waits until the peer has closed its sending side. Cancelling loses nothing.
     pub(crate) async fn left(&self) {
-        let Ok(stream) = self.0.try_clone().and_then(TcpStream::from_std) else {
-            // Without another file descriptor the end shows when something is written.
-            return std::future::pending().await;
-        };
-        while stream.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
+        while self.0.has_left().await.is_ok_and(|has_left| !has_left) {
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -36,6 +30,6 @@ impl Line {
     /// Ends the connection, whatever is still to be written.
     pub(crate) fn cut(&self) {
         // One that has ended already cannot be ended.
-        drop(self.0.shutdown(Shutdown::Both));
+        drop(self.0.shut(Shutdown::Both));
     }
 }

@@ -11,6 +11,7 @@ mod body;
 mod channel;
 mod connect;
 mod direct;
+mod held;
 mod holder;
 mod leaving;
 mod linger;

@@ -25,8 +25,9 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{debug, warn};
 
 use crate::body::Body;
+use crate::held::Held;
 use crate::leaving::Line;
-use crate::linger::Linger;
+use crate::linger;
 use crate::request::UNIT;
 use crate::router;
 use crate::tables::{Channels, Routes};
@@ -109,6 +110,10 @@ pub(crate) struct Shared {
     pub(crate) refused_memory: Counter,
     /// How often the most connections were open.
     full: Counter,
+    /// How many requests took too long to begin.
+    slow_heads: Counter,
+    /// How many requests could not be understood.
+    not_understood: Counter,
     /// The tasks of sessions.
     pub(crate) sessions: TaskTracker,
     pub(crate) stop: watch::Receiver<bool>,
@@ -129,6 +134,8 @@ impl Shared {
             refused_requests: meter.counter(Metric::Limits, "listener", "requests"),
             refused_memory: meter.counter(Metric::Limits, "listener", "body_bytes"),
             full: meter.counter(Metric::Limits, "listener", "connections"),
+            slow_heads: meter.counter(Metric::Limits, "listener", "head_timeout"),
+            not_understood: meter.counter(Metric::NotUnderstood, "listener", ""),
             sessions: TaskTracker::new(),
             ok: meter.counter(Metric::Answers, "", "200"),
             settings,
@@ -235,11 +242,8 @@ fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%peer, %error, "small packets may be delayed");
     }
-    let (stream, linger) = match Linger::of(stream) {
-        Ok(held) => held,
-        Err(error) => return warn!(%peer, %error, "a connection could not be served"),
-    };
-    let (shared, line) = (Arc::clone(shared), Line::new(linger.stream()));
+    let held = Held::new(stream);
+    let (stream, shared, line) = (held.clone(), Arc::clone(shared), Line::new(held.clone()));
     tasks.spawn(async move {
         let _permit = permit;
         let over = match &shared.settings.tls {
@@ -257,7 +261,7 @@ fn serve_connection(
             },
         };
         if over == Over::Unread {
-            linger.finish().await;
+            linger::finish(held).await;
         }
     });
 }
@@ -318,6 +322,11 @@ where
     };
     if let Err(error) = &ended {
         debug!(%peer, %error, "a connection ended with an error");
+        if error.is_timeout() {
+            shared.slow_heads.add(1);
+        } else if error.is_parse() {
+            shared.not_understood.add(1);
+        }
     }
     if ended.is_err() || is_unread.load(Ordering::Relaxed) { Over::Unread } else { Over::Read }
 }

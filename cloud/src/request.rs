@@ -158,14 +158,23 @@ async fn read_body<'a>(
             first = data;
         } else {
             if rest.is_empty() {
-                let announced = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
-                rest.reserve(announced.max(first.len() + data.len()));
                 rest.extend_from_slice(&std::mem::take(&mut first));
             }
+            make_room(&mut rest, data.len(), announced);
             rest.extend_from_slice(&data);
         }
     }
     Ok((if rest.is_empty() { first } else { rest.freeze() }, held))
+}
+
+/// Makes room for `more` bytes, and for as many again as have come, up to what was announced: a length that is only announced
+/// takes no memory.
+fn make_room(body: &mut BytesMut, more: usize, announced: Option<u64>) {
+    if body.capacity() - body.len() < more {
+        let announced = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+        let ahead = announced.saturating_sub(body.len()).min(body.len() + more);
+        body.reserve(ahead.max(more));
+    }
 }
 
 fn webhook(parts: &Parts, body: Bytes, peer: IpAddr, webhook: ByteString, shared: &Shared) -> Webhook {

@@ -40,6 +40,7 @@ every_case! {
     ack_12 "ACK-12" ack_09 "ACK-09"
     ack_10 "ACK-10" ack_11 "ACK-11"
     dur_02 "DUR-02" dur_03 "DUR-03" dur_06 "DUR-06" dur_07 "DUR-07" dur_08 "DUR-08" led_01 "LED-01"
+    dur_09 "DUR-09" dur_10 "DUR-10"
     dur_01 "DUR-01" dur_04 "DUR-04"
     fid_01 "FID-01" fid_02 "FID-02" fid_03 "FID-03"
     ord_01 "ORD-01" shd_01 "SHD-01" rld_01 "RLD-01" sec_01 "SEC-01"

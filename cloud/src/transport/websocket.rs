@@ -70,12 +70,16 @@ pub(crate) async fn connect(
     switching(&key, is_native)
 }
 
+/// What a connection keeps for reading when nothing comes, in bytes. What comes is read in pieces of it.
+const READING: usize = 4 * 1024;
+
 fn config(is_native: bool) -> WebSocketConfig {
     let largest = if is_native { LARGEST_FRAME } else { LARGEST_TEXT };
     WebSocketConfig::default()
         .max_message_size(Some(largest))
         .max_frame_size(Some(largest))
         .max_write_buffer_size(2 * largest)
+        .read_buffer_size(READING)
 }
 
 /// Checks the request for an upgrade and returns the key that proves it was understood.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::case::{Case, Failed, Need, Varies, ensure, ensure_eq};
 use crate::cases::AUDIT;
+use crate::cases::crash::Moments;
 use crate::cases::fidelity::to_http;
 use crate::party::audit::Balance;
 use crate::party::connector::{Link, header};
@@ -85,23 +86,26 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A queue that no load of these cases fills.
-fn wide() -> Setup {
+pub(super) fn wide() -> Setup {
     Setup::limits(json!({ "max_queue_size": 1_000_000, "max_in_flight": 200, "max_deliveries": 1000 }))
 }
 
 async fn receiver_killed(stand: Stand) -> Result<(), Failed> {
     let mut receiver = stand.receiver(wide()).await?;
+    let mut moments = Moments::seeded(&stand)?;
     let load = Load::start(receiver.address(), 8, 200);
     let mut seen = BTreeSet::new();
     for _ in 0..ROUNDS {
         let (before, mut link) = (load.count(), receiver.link(50).await?);
+        let (more, moment) = (moments.count(1..60), moments.micros(20_000));
         // Some are delivered in each round, so that kills hit settlements too.
-        while load.count() < before + 30 {
+        while load.count() < before + more {
             if let Some(delivery) = link.maybe(Duration::from_millis(20)).await? {
                 seen.insert(header(&delivery.webhook, DELIVERY));
                 link.deliver(&delivery).await?;
             }
         }
+        tokio::time::sleep(moment).await;
         receiver.kill().await?;
         receiver.restart().await?;
     }
@@ -116,7 +120,7 @@ async fn receiver_killed(stand: Stand) -> Result<(), Failed> {
 }
 
 /// Takes and acknowledges everything that is left.
-async fn drain(receiver: &Receiver, seen: &mut BTreeSet<String>) -> Result<(), Failed> {
+pub(super) async fn drain(receiver: &Receiver, seen: &mut BTreeSet<String>) -> Result<(), Failed> {
     let mut link = receiver.link(200).await?;
     while let Some(delivery) = link.maybe(Duration::from_secs(1)).await? {
         seen.insert(header(&delivery.webhook, DELIVERY));
@@ -133,16 +137,19 @@ async fn connector_killed(stand: Stand) -> Result<(), Failed> {
     let receiver = stand.receiver(wide()).await?;
     let destination = Destination::start().await?;
     let config = to_http(&receiver, &destination.url());
+    let mut moments = Moments::seeded(&stand)?;
     let load = Load::start(receiver.address(), 2, 200);
     for _ in 0..ROUNDS {
-        let before = destination.calls().len();
+        let before = destination.count();
+        let (most, moment) = (moments.count(1..30), moments.micros(20_000));
         let mut connector = stand.connector(&config)?;
         until("some are delivered", Duration::from_secs(20), || {
-            let more = destination.calls().len() >= before + 10;
+            let more = destination.count() >= before + most;
             async move { Ok(more.then_some(())) }
         })
         .await
         .map_err(|Failed(why)| Failed(format!("{why}\n{}", connector.log().unwrap_or_default())))?;
+        tokio::time::sleep(moment).await;
         connector.kill().await?;
     }
     let accepted = load.end().await;

@@ -2,6 +2,7 @@
 
 mod ack;
 mod chain;
+mod crash;
 mod damage;
 mod disk;
 mod durability;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Case> {
     [
         ack::CASES,
         durability::CASES,
+        crash::CASES,
         disk::CASES,
         damage::CASES,
         fidelity::CASES,

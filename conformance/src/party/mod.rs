@@ -12,6 +12,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod sender;
 pub mod site;
+pub mod socket;
 pub mod tested;
 pub mod transport;
 pub mod wait;

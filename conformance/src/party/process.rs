@@ -64,6 +64,18 @@ impl Process {
         self.child.id()
     }
 
+    /// Returns the memory it takes, in bytes: `VmRSS`.
+    ///
+    /// # Errors
+    /// It has ended, or the kernel does not tell.
+    pub fn resident_bytes(&self) -> Result<u64, Failed> {
+        let id = self.id().ok_or_else(|| Failed("the process has ended".to_owned()))?;
+        let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        Ok(kibibytes.ok_or_else(|| Failed("the kernel does not tell VmRSS".to_owned()))? * 1_024)
+    }
+
     /// Kills it with SIGKILL and waits until it is gone.
     ///
     /// # Errors
@@ -132,5 +144,19 @@ impl Process {
         let found = found.await;
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         found.map_err(|Failed(why)| Failed(format!("{why} ({what})\n{text}")))
+    }
+}
+
+/// Returns how many files this process and those it starts may have open.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn open_files() -> Result<usize, Failed> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next());
+    match soft {
+        Some("unlimited") => Ok(usize::MAX),
+        other => Ok(other.unwrap_or_default().parse()?),
     }
 }

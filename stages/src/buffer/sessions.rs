@@ -6,6 +6,9 @@ use engine::ack::Outcome;
 use engine::ledger::{Bell, Key, Ledger, Window};
 use engine::supply::{Carries, Unfit};
 use engine::webhook::{Event, Webhook};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -56,7 +59,30 @@ pub(super) struct Sessions {
     bell: Bell,
     next: SessionId,
     all: Vec<Session>,
+    /// What waits for changes, one of each session: thousands of them cost nothing as long as nothing changes.
+    watching: FuturesUnordered<BoxFuture<'static, Option<Watched>>>,
     most: Window,
+}
+
+/// By what a session shows that it changed its window, and that it ended.
+type Watched = (watch::Receiver<Window>, mpsc::Sender<Event>);
+
+/// Waits for a change of a session; none when it ended.
+fn change_of((mut window, events): Watched) -> BoxFuture<'static, Option<Watched>> {
+    Box::pin(async move {
+        tokio::select! {
+            biased;
+            () = events.closed() => None,
+            changed = window.changed() => match changed {
+                Ok(()) => Some((window, events)),
+                // It will not change any more.
+                Err(_) => {
+                    events.closed().await;
+                    None
+                }
+            },
+        }
+    })
 }
 
 /// What the sessions reported.
@@ -72,7 +98,7 @@ pub(super) struct Reported {
 
 impl Sessions {
     pub(super) fn new(most: Window) -> Self {
-        Self { bell: Bell::default(), next: 0, all: Vec::new(), most }
+        Self { bell: Bell::default(), next: 0, all: Vec::new(), watching: FuturesUnordered::new(), most }
     }
 
     pub(super) fn bell(&self) -> Bell {
@@ -95,6 +121,7 @@ impl Sessions {
         carries: Option<Carries>,
     ) {
         let ledger = Ledger::ringing(window.borrow().min(self.most), self.bell.clone());
+        self.watching.push(change_of((window.clone(), events.clone())));
         self.all.push(Session { id: self.next, name, ledger, window, events, carries });
         self.next += 1;
     }
@@ -125,23 +152,12 @@ impl Sessions {
 
     /// Waits until a session changed its window or ended. Cancelling loses nothing.
     pub(super) async fn changed(&mut self) {
-        if self.all.is_empty() {
-            return std::future::pending().await;
+        match self.watching.next().await {
+            Some(Some(again)) => self.watching.push(change_of(again)),
+            // It ended. If it holds something yet, the bell rings when that is reported.
+            Some(None) => {}
+            None => std::future::pending().await,
         }
-        let each = self.all.iter_mut().map(|session| {
-            let (window, events) = (&mut session.window, &session.events);
-            let settled = session.ledger.is_empty();
-            Box::pin(async move {
-                tokio::select! {
-                    biased;
-                    () = events.closed(), if settled => {}
-                    Ok(()) = window.changed() => {}
-                    // It ended and holds something yet: the bell rings when that is reported.
-                    else => std::future::pending().await,
-                }
-            })
-        });
-        futures::future::select_all(each).await;
     }
 
     /// Returns the room of the session with the most: what is worth reading from the store.

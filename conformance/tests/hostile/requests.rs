@@ -1,36 +1,21 @@
-//! Bad input against the real binary: each gets a clear error, and nothing is lost.
+//! Bad requests: each gets a clear error, and nothing is lost.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use conformance::case::{Failed, ensure, ensure_eq};
-use conformance::party::receiver::{CHANNEL, Receiver, SECRET, Setup, TOKEN, WEBHOOK};
-use conformance::party::wait::until;
+use conformance::party::receiver::{SECRET, Setup, WEBHOOK};
 use conformance::party::{http as client, sender};
-use conformance::stand::{Buffer, Stand, built_binary};
-use engine::ledger::Window;
 use http::{Method, Request};
 use http_body_util::Full;
-use schemas::wire::SUBPROTOCOL;
-use schemas::wire::frame::Frame;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::{is_well, start};
+
 /// The largest body there may be, in bytes.
 const LARGEST: usize = 10_485_760;
-
-fn stand() -> Stand {
-    Stand::new(built_binary().expect("the binary is built"), Buffer::Embedded).expect("a folder can be made")
-}
-
-async fn start(setup: Setup) -> (Stand, Receiver) {
-    let stand = stand();
-    let receiver = stand.receiver(setup).await.expect("the receiver starts");
-    (stand, receiver)
-}
 
 fn json_receiver() -> Setup {
     Setup { data_type: "json", ..Setup::default() }
@@ -56,14 +41,6 @@ async fn answer(stream: &mut TcpStream) -> Result<(u16, String), Failed> {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let status = text.split_whitespace().nth(1).and_then(|status| status.parse().ok());
     Ok((status.ok_or_else(|| Failed(format!("an answer, found {text:?}")))?, text))
-}
-
-/// A receiver that was mistreated still takes webhooks, and its audit balances.
-async fn is_well(receiver: &Receiver, accepted: i64) -> Result<(), Failed> {
-    receiver.accepted("well", "1").await?;
-    let stats = receiver.stats().await?;
-    stats.ensure_balance()?;
-    ensure_eq("webhooks accepted", &stats.count("messages_accepted"), &(accepted + 1))
 }
 
 #[tokio::test]
@@ -192,124 +169,4 @@ async fn a_sender_that_hangs_up_in_the_middle_leaves_nothing_behind() -> Result<
         stream.write_all(head.as_bytes()).await?;
     }
     is_well(&receiver, 0).await
-}
-
-#[tokio::test]
-async fn a_connector_that_does_not_read_is_let_go_with_all_that_waits_for_it() -> Result<(), Failed> {
-    const BODY: usize = 8 << 20;
-    let limits =
-        json!({ "heartbeat_seconds": 1, "max_in_flight_bytes": 1 << 30, "max_queue_bytes": 1 << 30 });
-    let (_stand, receiver) = start(Setup::limits(limits)).await;
-    for nth in 0..8 {
-        receiver.accepted(&nth.to_string(), vec![b'x'; BODY]).await?;
-    }
-    let mut stream = TcpStream::connect(receiver.address()).await?;
-    let head = format!(
-        "GET /connect/stream/{CHANNEL} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\nupgrade: websocket\r\n\
-         connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         sec-websocket-protocol: {SUBPROTOCOL}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await?;
-    let window = Window { events: 100, bytes: 1 << 30 };
-    let hello = Frame::Hello { window, connector: "deaf".into(), tap: false }.encode();
-    // One masked binary message with a mask of zeros.
-    let message = [&[0x82, 0x80 | u8::try_from(hello.len())?, 0, 0, 0, 0][..], &hello].concat();
-    stream.write_all(&message).await?;
-    let most = Duration::from_secs(20);
-    receiver.settles("it is here", most, |stats| stats.count("connected_clients") == 1).await?;
-    receiver.settles("it is given up", most, |stats| stats.count("connected_clients") == 0).await?;
-    // Then the receiver lets go of everything that waits for it, and only what the system had taken over still arrives.
-    until("nothing is left of it", most, || async {
-        let health = client::get(receiver.address(), "/health", "").await?.json()?;
-        Ok((health["connections_count"] == 0).then_some(()))
-    })
-    .await?;
-    let (mut read, mut piece) = (0, vec![0; 1 << 20]);
-    loop {
-        match tokio::time::timeout(most, stream.read(&mut piece)).await? {
-            Ok(0) | Err(_) => break,
-            Ok(more) => read += more,
-        }
-    }
-    ensure(read < 4 * BODY, || format!("a part of what was queued, found {read} bytes"))?;
-    is_well(&receiver, 8).await
-}
-
-/// Runs the binary to its end and returns its exit code and everything it said.
-fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(built_binary().expect("the binary is built"))
-        .args(arguments)
-        .output()
-        .expect("the binary can be started");
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
-}
-
-#[tokio::test]
-async fn a_folder_and_a_port_in_use_are_named() -> Result<(), Failed> {
-    let (stand, receiver) = start(Setup::default()).await;
-    let file = |name: &str| stand.folder().join(name).display().to_string();
-    let (config, own) = (file("webhooks.json"), file("receiver.json"));
-    let buffer = format!("embedded:{}", file("data"));
-    let common = ["receiver", "--config", &config, "--receiver-config", &own];
-    let (code, said) = run(&[&common[..], &["--listen", "127.0.0.1:0", "--buffer", &buffer]].concat());
-    ensure_eq("the exit code of a second receiver on one folder", &code, &Some(1))?;
-    ensure(said.contains(&file("data")) && said.contains("in use"), || {
-        format!("the folder in use, found: {said}")
-    })?;
-    let listen = receiver.address().to_string();
-    let (code, said) = run(&[&common[..], &["--listen", &listen, "--buffer", "memory:"]].concat());
-    ensure_eq("the exit code of a second receiver on one port", &code, &Some(1))?;
-    ensure(said.contains(&listen), || format!("the port in use, found: {said}"))?;
-    is_well(&receiver, 0).await
-}
-
-#[test]
-fn a_broken_configuration_tells_all_faults_at_once_with_pointer_and_line() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::File::create(&path)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .expect("a file can be written");
-        path.display().to_string()
-    };
-    let webhooks = write(
-        "webhooks.json",
-        "{\n  \"a\": {\n    \"module\": \"webhook_connect\",\n    \"module-config\": {\"channel\": \"c\"},\n    \
-         \"hmac\": {\"secret\": \"{$NOT_SET_ANYWHERE}\", \"hedder\": \"x\"}\n  },\n  \"b\": {\"module\": \"kafak\"}\n}",
-    );
-    let own = write("receiver.json", "{\"listen\": \"0.0.0.0:80\"}");
-    let (code, said) = run(&["receiver", "--config", &webhooks, "--receiver-config", &own]);
-    assert_eq!(code, Some(2), "{said}");
-    for wanted in [
-        "/listen",
-        "/a/module-config",
-        "/a/hmac/secret",
-        "line 5",
-        "NOT_SET_ANYWHERE",
-        "/b/module",
-        "line 7",
-        "webhooks.json: ",
-        "receiver.json: 1 problem",
-    ] {
-        assert!(said.contains(wanted), "wanted {wanted:?} in: {said}");
-    }
-    let connector = write(
-        "connector.json",
-        "{\n  \"cloud\": {\"url\": \"http://x\", \"token\": \"t\"},\n  \"routes\": {\n    \"c\": {\"module\": \"kafak\"},\n    \
-         \"d\": {\"module\": \"log\", \"module-config\": {\"prefx\": \"x\"}}\n  }\n}",
-    );
-    let (code, said) = run(&["--config", &connector]);
-    assert_eq!(code, Some(2), "{said}");
-    for wanted in [
-        "/routes/c/module",
-        "line 4",
-        "kafak",
-        "/routes/d/module-config/prefx",
-        "line 5",
-        "did you mean `prefix`",
-    ] {
-        assert!(said.contains(wanted), "wanted {wanted:?} in: {said}");
-    }
 }
