@@ -3,39 +3,44 @@
 //! The server beneath lets a peer close its sending side and still answers it, as senders of webhooks need. For a stream
 //! the same means that the connector has left, so streams look at the connection themselves.
 
-use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::acceptor::Hold;
+
 /// How often is looked behind bytes that nobody reads.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
-pub(crate) struct Line(Arc<std::net::TcpStream>);
+pub(crate) struct Line(Arc<dyn Hold>);
 
 impl Line {
-    pub(crate) fn new(stream: Arc<std::net::TcpStream>) -> Self {
-        Self(stream)
+    pub(crate) fn new(hold: Arc<dyn Hold>) -> Self {
+        Self(hold)
     }
 
     /// Waits until the peer has closed its sending side. Cancelling loses nothing.
     pub(crate) async fn left(&self) {
-        let Ok(stream) = self.0.try_clone().and_then(TcpStream::from_std) else {
-            // Without another file descriptor the end shows when something is written.
-            return std::future::pending().await;
-        };
-        while stream.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
-            tokio::time::sleep(LOOK).await;
-        }
+        self.0.left().await;
     }
 
     /// Ends the connection, whatever is still to be written.
     pub(crate) fn cut(&self) {
-        // One that has ended already cannot be ended.
-        drop(self.0.shutdown(Shutdown::Both));
+        self.0.cut();
+    }
+}
+
+/// Waits until the peer of a TCP connection has closed its sending side. Cancelling loses nothing.
+pub(crate) async fn left(stream: &std::net::TcpStream) {
+    let Ok(stream) = stream.try_clone().and_then(TcpStream::from_std) else {
+        // Without another file descriptor the end shows when something is written.
+        return std::future::pending().await;
+    };
+    while stream.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
+        tokio::time::sleep(LOOK).await;
     }
 }

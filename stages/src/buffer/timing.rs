@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use engine::ack::{Cause, Reason};
+use engine::clock;
 use engine::ledger::Key;
 use engine::store::{ParkCause, Store};
 use tokio::time::Instant;
@@ -38,7 +39,7 @@ impl<S: Store> Driver<S> {
         }
         let sequence = flight.sequence;
         let Some(track) = self.tracked.get(sequence) else { return };
-        if is_expired(track.received, self.limits.ttl(), SystemTime::now()) {
+        if is_expired(track.received, self.limits.ttl(), clock::now()) {
             return self.park(sequence, None, ParkCause::Expired, "older than its TTL while in flight");
         }
         let reason = Reason::new("no acknowledgement within ack_timeout_seconds");
@@ -47,7 +48,7 @@ impl<S: Store> Driver<S> {
 
     /// Parks what expired while it waited for a session.
     fn expire_due(&mut self) {
-        let clock = SystemTime::now();
+        let clock = clock::now();
         for sequence in self.tracked.due(usize::MAX) {
             let received = self.tracked.get(sequence).map(|track| track.received);
             if received.is_some_and(|at| is_expired(at, self.limits.ttl(), clock)) {
@@ -58,7 +59,7 @@ impl<S: Store> Driver<S> {
 
     pub(super) fn not_after_expiry(&self, at: Instant, received: SystemTime) -> Instant {
         let end = received + self.limits.ttl();
-        at.min(Instant::now() + end.duration_since(SystemTime::now()).unwrap_or_default())
+        at.min(Instant::now() + end.duration_since(clock::now()).unwrap_or_default())
     }
 
     /// Returns when something has to be done though nobody asks.

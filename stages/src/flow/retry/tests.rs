@@ -7,6 +7,7 @@ use engine::kind::Kind;
 use engine::meter::{Edge, Metric};
 use engine::port::{Exhausted, In, Out, Verified, edge};
 use engine::webhook::{Event, Id, Webhook};
+use rand::SeedableRng;
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -14,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::testing::{context, faults, parse, webhook};
+use rand::SeedableRng;
 
 /// A retry at work, with both of its ends in the test's hands.
 struct Rig {
