@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::driver::Driver;
 use super::sessions::{SessionId, is_expired};
+use super::tracked::Label;
 
 /// How often webhooks that wait for a session are looked through for expired ones.
 const LOOK_THROUGH: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ impl<S: Store> Driver<S> {
         }
         self.tracked.ring(now);
         self.expire_due();
+        self.expire_fresh();
     }
 
     fn check_deadline(&mut self, session: SessionId, key: Key, now: Instant) {
@@ -54,6 +56,19 @@ impl<S: Store> Driver<S> {
             if received.is_some_and(|at| is_expired(at, self.limits.ttl(), clock)) {
                 self.park(sequence, None, ParkCause::Expired, "older than its TTL");
             }
+        }
+    }
+
+    /// Parks what expired at the head of the queue, also while a redelivery that finds no room stands before it.
+    fn expire_fresh(&mut self) {
+        let clock = clock::now();
+        while !self.changes.is_behind()
+            && let Some(stored) = self
+                .fresh
+                .pop_front_if(|stored| is_expired(stored.webhook.head.received, self.limits.ttl(), clock))
+        {
+            let label = Label::of(&stored.webhook);
+            self.park(stored.sequence, Some(label), ParkCause::Expired, "older than its TTL");
         }
     }
 
