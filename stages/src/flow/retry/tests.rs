@@ -7,7 +7,6 @@ use engine::kind::Kind;
 use engine::meter::{Edge, Metric};
 use engine::port::{Exhausted, In, Out, Verified, edge};
 use engine::webhook::{Event, Id, Webhook};
-use rand::SeedableRng;
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
