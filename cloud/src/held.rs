@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 /// A connection. Cloning shares it; it is closed when the last one is dropped. One may read and one may write at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct Held(Arc<TcpStream>);
+pub struct Held(Arc<TcpStream>);
 
 impl Held {
     pub(crate) fn new(stream: TcpStream) -> Self {

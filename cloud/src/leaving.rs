@@ -3,9 +3,10 @@
 //! The server beneath lets a peer close its sending side and still answers it, as senders of webhooks need. For a stream
 //! the same means that the connector has left, so streams look at the connection themselves.
 
-use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acceptor::Hold;
 use crate::held::Held;
 
 /// How often is looked behind bytes that nobody reads.
@@ -13,23 +14,27 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
-pub(crate) struct Line(Held);
+pub(crate) struct Line(Arc<dyn Hold>);
 
 impl Line {
-    pub(crate) fn new(stream: Held) -> Self {
-        Self(stream)
+    pub(crate) fn new(hold: Arc<dyn Hold>) -> Self {
+        Self(hold)
     }
 
     /// Waits until the peer has closed its sending side. Cancelling loses nothing.
     pub(crate) async fn left(&self) {
-        while self.0.has_left().await.is_ok_and(|has_left| !has_left) {
-            tokio::time::sleep(LOOK).await;
-        }
+        self.0.left().await;
     }
 
     /// Ends the connection, whatever is still to be written.
     pub(crate) fn cut(&self) {
-        // One that has ended already cannot be ended.
-        drop(self.0.shut(Shutdown::Both));
+        self.0.cut();
+    }
+}
+
+/// Waits until the peer of a TCP connection has closed its sending side. Cancelling loses nothing.
+pub(crate) async fn left(stream: &Held) {
+    while stream.has_left().await.is_ok_and(|has_left| !has_left) {
+        tokio::time::sleep(LOOK).await;
     }
 }

@@ -4,6 +4,7 @@
 //! subscribe to, `direct` what this process delivers itself; `session` speaks to one of them, by a `transport`; `listener` owns
 //! the port, with `tls` when it is encrypted, and joins them through `router`.
 
+mod acceptor;
 mod acknowledge;
 mod announced;
 mod answer;
@@ -31,6 +32,7 @@ mod transport;
 
 use engine::kind::Kind;
 
+pub use acceptor::{Accepted, Acceptor, Hold};
 pub use listener::{Settings, serve};
 pub use tls::{Tls, TlsError, TlsFiles};
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use engine::chance::Chance;
 use engine::config::Secret;
 use engine::meter::{Counter, Meter, Metric};
 use engine::pipeline::{Reload, Surroundings};
@@ -18,16 +19,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{debug, warn};
 
+use crate::acceptor::{Accepted, Acceptor};
 use crate::body::Body;
-use crate::held::Held;
 use crate::leaving::Line;
-use crate::linger;
 use crate::request::UNIT;
 use crate::router;
 use crate::tables::{Channels, Routes};
@@ -102,6 +101,7 @@ pub(crate) struct Shared {
     pub(crate) routes: Arc<Routes>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) meter: Meter,
+    pub(crate) chance: Arc<Chance>,
     /// One permit per webhook being taken.
     pub(crate) requests: Semaphore,
     /// One permit per [`UNIT`] of bodies being taken.
@@ -129,6 +129,7 @@ impl Shared {
         Self {
             routes: Routes::of(&resources),
             channels: Channels::of(&resources),
+            chance: Chance::of(&resources),
             requests: permits(settings.max_requests),
             body_memory: permits(settings.max_bytes.div_ceil(UNIT)),
             refused_requests: meter.counter(Metric::Limits, "listener", "requests"),
@@ -165,7 +166,11 @@ impl Shared {
 ///
 /// # Errors
 /// Connections cannot be accepted any more.
-pub async fn serve(listener: TcpListener, settings: Settings, surroundings: &Surroundings) -> io::Result<()> {
+pub async fn serve<A: Acceptor>(
+    listener: A,
+    settings: Settings,
+    surroundings: &Surroundings,
+) -> io::Result<()> {
     let mut stop = surroundings.stop.clone();
     let connections = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
     let shared = Arc::new(Shared::new(settings, surroundings));
@@ -176,11 +181,11 @@ pub async fn serve(listener: TcpListener, settings: Settings, surroundings: &Sur
     let tls = shared.settings.tls.clone();
     let _watch = tls.map(|tls| AbortOnDropHandle::new(tokio::spawn(async move { tls.watch().await })));
     loop {
-        let (stream, peer, permit) = tokio::select! {
+        let (accepted, permit) = tokio::select! {
             biased;
             () = told(&mut stop) => break,
             (accepted, permit) = accept(&listener, &connections, &shared) => match accepted {
-                Ok((stream, peer)) => (stream, peer, permit),
+                Ok(accepted) => (accepted, permit),
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(NO_DESCRIPTORS).await;
@@ -188,7 +193,7 @@ pub async fn serve(listener: TcpListener, settings: Settings, surroundings: &Sur
                 }
             },
         };
-        serve_connection(stream, peer, permit, &shared, &tasks);
+        serve_connection(accepted, permit, &shared, &tasks);
     }
     drop(listener);
     tasks.close();
@@ -218,11 +223,11 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 
 type Permit = tokio::sync::OwnedSemaphorePermit;
 
-async fn accept(
-    listener: &TcpListener,
+async fn accept<A: Acceptor>(
+    listener: &A,
     connections: &Arc<Semaphore>,
     shared: &Shared,
-) -> (io::Result<(TcpStream, SocketAddr)>, Option<Permit>) {
+) -> (io::Result<Accepted<A::Stream>>, Option<Permit>) {
     if connections.available_permits() == 0 {
         shared.full.add(1);
         debug!("the most connections are open; more wait to be accepted");
@@ -232,18 +237,14 @@ async fn accept(
     (listener.accept().await, permit)
 }
 
-fn serve_connection(
-    stream: TcpStream,
-    peer: SocketAddr,
+fn serve_connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    accepted: Accepted<S>,
     permit: Option<Permit>,
     shared: &Arc<Shared>,
     tasks: &TaskTracker,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%peer, %error, "small packets may be delayed");
-    }
-    let held = Held::new(stream);
-    let (stream, shared, line) = (held.clone(), Arc::clone(shared), Line::new(held.clone()));
+    let Accepted { stream, peer, hold } = accepted;
+    let (shared, line) = (Arc::clone(shared), Line::new(Arc::clone(&hold)));
     tasks.spawn(async move {
         let _permit = permit;
         let over = match &shared.settings.tls {
@@ -261,7 +262,7 @@ fn serve_connection(
             },
         };
         if over == Over::Unread {
-            linger::finish(held).await;
+            hold.drain().await;
         }
     });
 }
@@ -310,6 +311,7 @@ where
     let mut stop = shared.stop.clone();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => Some(ended),
         () = told(&mut stop) => None,
     };

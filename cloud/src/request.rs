@@ -1,11 +1,12 @@
 //! One posted webhook: read whole, handed to its pipeline, answered by what became of it.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use engine::ack::{Ack, Outcome, Reason};
+use engine::clock;
 use engine::headers::Headers;
 use engine::webhook::{Event, Head, Id, Webhook, from_micros, to_micros};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName};
@@ -183,10 +184,10 @@ fn webhook(parts: &Parts, body: Bytes, peer: IpAddr, webhook: ByteString, shared
     let kept = parts.headers.iter().filter(|(name, _)| keep(name));
     let headers: Headers = kept.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let head = Head {
-        id: Id::new(),
+        id: shared.chance.id(),
         webhook,
         // Whole microseconds are what a record keeps.
-        received: from_micros(to_micros(SystemTime::now())),
+        received: from_micros(to_micros(clock::now())),
         source: source::of(peer, &parts.headers, &shared.settings.trusted_proxies),
         method: ByteString::from(parts.method.as_str()),
         target: ByteString::from(parts.uri.path_and_query().map_or("/", |target| target.as_str())),

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use engine::clock;
 use engine::store::{Parked, StoreError};
 use engine::supply::Figures;
 use http::StatusCode;
@@ -34,7 +35,7 @@ pub(crate) async fn health(shared: &Shared) -> Answer {
         "service": "webhook-connect",
         "channels_count": channels,
         "connections_count": shared.sessions.len(),
-        "timestamp": unix(SystemTime::now()),
+        "timestamp": unix(clock::now()),
     });
     answer::json_value(status, &value)
 }
@@ -46,7 +47,7 @@ pub(crate) async fn channel(channel: &Channel) -> Answer {
         "channel": channel.name,
         "connected": figures.sessions > 0,
         "stats": stats_of(channel, &figures),
-        "server_time": unix(SystemTime::now()),
+        "server_time": unix(clock::now()),
     });
     answer::json_value(StatusCode::OK, &value)
 }

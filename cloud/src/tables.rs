@@ -4,7 +4,7 @@
 //! pipeline is being opened again or replaced, the name is known and there is nothing behind it: senders and connectors are
 //! asked to come again, and not told that there is no such thing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::receive::Route;
 /// Things by name, with what is known of each before it is there.
 #[derive(Debug)]
 pub(crate) struct Table<K, T> {
-    places: RwLock<HashMap<String, Place<K, T>>>,
+    places: RwLock<BTreeMap<String, Place<K, T>>>,
     changed: Notify,
 }
 
@@ -158,7 +158,7 @@ impl<K, T> Table<K, T> {
         self.changed.notify_waiters();
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<String, Place<K, T>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Place<K, T>>> {
         self.places.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

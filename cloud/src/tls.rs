@@ -15,12 +15,12 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
 use crate::answer::{self, Answer};
-use crate::held::Held;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -124,7 +124,10 @@ impl Tls {
     ///
     /// # Errors
     /// It speaks no TLS, an old one, or shows a certificate that is not trusted.
-    pub(crate) async fn accept(&self, stream: Held) -> io::Result<(TlsStream<Held>, Peer)> {
+    pub(crate) async fn accept<S>(&self, stream: S) -> io::Result<(TlsStream<S>, Peer)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let config = Arc::clone(&self.lock().config);
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let shown = stream.get_ref().1.peer_certificates().is_some_and(|shown| !shown.is_empty());

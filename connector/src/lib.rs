@@ -33,6 +33,7 @@ mod stop;
 use engine::kind::Kind;
 
 pub use serve::{Admin, serve_status};
+pub use transport::{Dial, Network, Stream};
 
 /// Returns every kind of stage this crate has.
 #[must_use]

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use engine::backoff::Backoff;
+use engine::clock;
 use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
@@ -50,7 +51,7 @@ pub(crate) struct Clocks {
 
 impl Clocks {
     pub(crate) fn now() -> Self {
-        Self { wall: SystemTime::now(), monotonic: Instant::now() }
+        Self { wall: clock::now(), monotonic: Instant::now() }
     }
 
     /// Returns true once per sleep.

@@ -11,8 +11,6 @@ use engine::config::{Environment, Faults, Node, Secret};
 use engine::kind::{Build, Context, OpenError, Role, Stage};
 use engine::ledger::Window;
 use engine::meter::Metric;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -21,7 +19,7 @@ use crate::recent::Recent;
 use crate::reconnect::Reconnect;
 use crate::status::Board;
 use crate::subscribe::Source;
-use crate::transport::{Dialer, Fallback, Protocol, Proxy, Tls, TlsFiles, Way};
+use crate::transport::{Dialer, Fallback, Network, Protocol, Proxy, Tls, TlsFiles, Way};
 
 /// The largest window of webhooks.
 const MOST_IN_FLIGHT: u32 = 100_000;
@@ -152,8 +150,9 @@ impl Build for Subscribe {
             events: usize::try_from(self.max_in_flight.get()).unwrap_or(usize::MAX),
             bytes: usize::try_from(self.max_in_flight_bytes.get()).unwrap_or(usize::MAX),
         };
+        let network = Network::of(&cx.resources);
         let connector = if self.tap { tap_name(&self.connector_id) } else { self.connector_id.into() };
-        let way = Way { channel: channel.clone(), connector, window, tap: self.tap, tls, proxy };
+        let way = Way { channel: channel.clone(), connector, window, tap: self.tap, tls, proxy, network };
         let dialer = Dialer::new(self.url, self.token, way);
         let dialer = dialer.map_err(|_| fails("the token cannot be sent in a header".to_owned()))?;
         let Ok(recent) =
@@ -166,7 +165,7 @@ impl Build for Subscribe {
             window,
             dialer: Arc::new(dialer),
             fallback: Fallback::new(self.protocol, self.reconnect.better_seconds.0),
-            reconnect: Reconnect::new(backoff, StdRng::from_os_rng()),
+            reconnect: Reconnect::new(backoff, cx.random()),
             recent,
             status,
             connections: cx.meter.counter(Metric::Connections, &channel, ""),

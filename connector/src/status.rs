@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use engine::clock;
 use engine::kind::Resources;
 use engine::meter::Counter;
 use serde::Serialize;
@@ -84,12 +85,8 @@ struct OfTap {
 
 impl ChannelStatus {
     fn new(duplicates: Counter) -> Self {
-        let connection = Connection {
-            state: State::Connecting,
-            since: SystemTime::now(),
-            transport: None,
-            last_error: None,
-        };
+        let connection =
+            Connection { state: State::Connecting, since: clock::now(), transport: None, last_error: None };
         Self {
             connection: Mutex::new(connection),
             tap: AtomicBool::new(false),
@@ -107,7 +104,7 @@ impl ChannelStatus {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         if connection.state != state {
             connection.state = state;
-            connection.since = SystemTime::now();
+            connection.since = clock::now();
         }
     }
 
@@ -126,7 +123,7 @@ impl ChannelStatus {
     /// Keeps the newest error.
     pub(crate) fn failed(&self, error: String) {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).last_error =
-            Some((error, SystemTime::now()));
+            Some((error, clock::now()));
     }
 
     fn shown(&self) -> Shown {

@@ -10,12 +10,14 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
+use rand::rngs::StdRng;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ack::Answer;
+use crate::chance::Chance;
 use crate::config::{Faults, Node};
 use crate::drive;
 use crate::failure::Failure;
@@ -256,6 +258,12 @@ impl Context {
             cut: CancellationToken::new(),
             lasting: Lasting::default(),
         }
+    }
+
+    /// Makes the stage's generator.
+    #[must_use]
+    pub fn random(&self) -> StdRng {
+        Chance::of(&self.resources).generator(&self.name)
     }
 }
 

@@ -7,7 +7,7 @@
 //! Reports are left in a mailbox by any thread and never wait. The mailbox holds at most one report and one sign of
 //! progress per open entry, so the window bounds it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use tokio::sync::Notify;
 
@@ -40,7 +40,7 @@ pub struct Ledger<T> {
     window: Window,
     bytes: usize,
     next: u64,
-    open: std::collections::HashMap<u64, (T, usize)>,
+    open: BTreeMap<u64, (T, usize)>,
     mailbox: Arc<Mailbox>,
 }
 
@@ -64,7 +64,7 @@ impl<T> Ledger<T> {
     #[must_use]
     pub fn ringing(window: Window, bell: Bell) -> Self {
         let mailbox = Arc::new(Mailbox { state: Mutex::default(), bell });
-        Self { window, bytes: 0, next: 0, open: std::collections::HashMap::new(), mailbox }
+        Self { window, bytes: 0, next: 0, open: BTreeMap::new(), mailbox }
     }
 
     /// Returns true when a webhook of `bytes` may be sent on. One larger than the whole window passes when nothing
@@ -125,7 +125,7 @@ impl<T> Ledger<T> {
         self.open.get_mut(&key.0).map(|(memo, _)| memo)
     }
 
-    /// Walks what is remembered of every open entry, in no order.
+    /// Walks what is remembered of every open entry, the oldest first.
     pub fn memos(&self) -> impl Iterator<Item = &T> {
         self.open.values().map(|(memo, _)| memo)
     }
@@ -157,7 +157,7 @@ impl<T> Ledger<T> {
     pub fn close(&mut self) -> Vec<T> {
         self.mailbox.take();
         self.bytes = 0;
-        self.open.drain().map(|(_, (memo, _))| memo).collect()
+        std::mem::take(&mut self.open).into_values().map(|(memo, _)| memo).collect()
     }
 }
 

@@ -34,6 +34,10 @@ pub mod failure;
 
 pub mod backoff;
 
+pub mod clock;
+
+pub mod chance;
+
 pub mod meter;
 
 pub mod config;

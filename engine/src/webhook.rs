@@ -13,6 +13,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::ack::Ack;
+use crate::clock;
 use crate::headers::Headers;
 
 /// The id a webhook keeps for life, the same on every redelivery. Prints as `msg_` and 32 hexadecimal digits.
@@ -23,10 +24,15 @@ impl Id {
     /// Makes a new id: a UUID of version 7, so ids sort by the time they were made.
     #[must_use]
     pub fn new() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         // The generator of the thread: asking the system each time is a tenth of what taking a webhook costs.
-        Self(uuid::Builder::from_unix_timestamp_millis(ms, &rand::random()).into_uuid().into_bytes())
+        Self::of(clock::now(), &rand::random())
+    }
+
+    /// Makes the id of something made at `time`, told from its neighbours by `chance`.
+    pub(crate) fn of(time: SystemTime, chance: &[u8; 10]) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Self(uuid::Builder::from_unix_timestamp_millis(ms, chance).into_uuid().into_bytes())
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use engine::clock;
 use engine::kind::Resources;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -104,7 +105,7 @@ impl Client {
         let (head, body) = answered.map_err(|_| NoAnswer::TimedOut(timeout))??.into_parts();
         // The status has decided; a body that breaks or dribbles costs only its connection.
         drop(tokio::time::timeout(DRAINING, drain(body)).await);
-        Ok(Answer { status: head.status, retry_after: retry_after(&head.headers, SystemTime::now()) })
+        Ok(Answer { status: head.status, retry_after: retry_after(&head.headers, clock::now()) })
     }
 }
 

@@ -9,7 +9,7 @@ mod auth;
 
 mod gate;
 
-mod buffer;
+pub mod buffer;
 
 /// What operators do with the folder of an embedded buffer.
 pub mod store {

@@ -1,9 +1,9 @@
 //! The compatible dialect on a WebSocket: JSON text messages, webhooks by message id.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use async_tungstenite::{WebSocketReceiver, WebSocketSender};
+use engine::clock;
 use engine::webhook::Webhook;
 use futures::{FutureExt, SinkExt, StreamExt};
 use schemas::wire::compatible::{self, BodyForm, FromConnector, LARGEST_TEXT, LARGEST_UNANNOUNCED};
@@ -85,13 +85,13 @@ impl Voice {
         connection: &str,
         channel: &str,
     ) -> Result<(), tungstenite::Error> {
-        self.text(compatible::connected(connection, channel, SystemTime::now())).await?;
+        self.text(compatible::connected(connection, channel, clock::now())).await?;
         // The first beat is due at once.
         loop {
             let say = tokio::select! {
                 biased;
                 _ = self.beats.tick() => {
-                    self.text(compatible::heartbeat(SystemTime::now())).await?;
+                    self.text(compatible::heartbeat(clock::now())).await?;
                     continue;
                 }
                 say = says.recv() => say,
@@ -109,7 +109,7 @@ impl Voice {
     async fn deliver(&mut self, webhooks: Vec<(u64, Webhook)>) -> Result<(), tungstenite::Error> {
         for (_, webhook) in webhooks {
             if self.beats.tick().now_or_never().is_some() {
-                self.text(compatible::heartbeat(SystemTime::now())).await?;
+                self.text(compatible::heartbeat(clock::now())).await?;
             }
             let text = compatible::webhook(&webhook, self.form);
             self.sink.feed(Message::Text(text.into())).await?;

@@ -3,10 +3,11 @@
 //! What a poll returned stays with its connector until it is acknowledged or the ACK deadline passes. The window spans the
 //! polls of one connector, which is told apart by its `X-Connector-ID`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
+use engine::clock;
 use engine::ledger::Window;
 use engine::supply::Gone;
 use engine::tap::{Missed, Tap};
@@ -50,11 +51,11 @@ struct Ask {
 
 /// The connectors that poll one channel, by name. The bound of the channel's connections bounds them.
 #[derive(Debug, Default)]
-pub(crate) struct Pollers(Mutex<HashMap<String, Arc<Poller>>>);
+pub(crate) struct Pollers(Mutex<BTreeMap<String, Arc<Poller>>>);
 
 /// Where taps that poll stand, by name; each is kept for a while after its last poll.
 #[derive(Debug, Default)]
-pub(crate) struct Cursors(Mutex<HashMap<String, Arc<Cursor>>>);
+pub(crate) struct Cursors(Mutex<BTreeMap<String, Arc<Cursor>>>);
 
 /// Where one tap stands.
 #[derive(Debug)]
@@ -101,7 +102,7 @@ impl Cursors {
         Ok(Some(cursor))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Cursor>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Cursor>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -148,7 +149,7 @@ impl Pollers {
         if all.len() >= channel.limits.max_connections {
             return None;
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let since = clock::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let holder = Arc::new(Holder::new(format!("poll_{name}_{since}"), false));
         channel.holders.enter(&holder);
         let poller = Arc::new(Poller { holder, reserved: Mutex::new(0) });
@@ -156,7 +157,7 @@ impl Pollers {
         Some(poller)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Poller>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Poller>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -213,6 +214,7 @@ pub(crate) async fn answer(
     let Some(poller) = channel.pollers.find(&name, &channel) else { return too_many() };
     let mut stop = channel.stop.clone();
     let taken = tokio::select! {
+        biased;
         taken = take(&poller, &ask, &announced, &channel) => taken,
         // What was taken meanwhile returns at once.
         () = left(line.as_ref()) => return whole(answer::empty(StatusCode::NO_CONTENT)),
@@ -241,6 +243,7 @@ async fn watched(
     };
     let mut tap = cursor.tap.lock().await;
     let watched = tokio::select! {
+        biased;
         watched = timeout_at(ask.until, tap.next(ask.max_messages, ANSWER_BYTES)) => watched,
         _ = stop.wait_for(|stop| *stop) => return whole(answer::empty(StatusCode::NO_CONTENT)),
         () = left(line) => return whole(answer::empty(StatusCode::NO_CONTENT)),
@@ -253,7 +256,7 @@ async fn watched(
     let texts: Vec<String> =
         watched.webhooks.iter().map(|webhook| compatible::webhook(webhook, announced.form())).collect();
     let gap = watched.missed.map(|Missed { count, first, last }| Gap { missed: count, first, last });
-    let text = compatible::polled(&format!("{TAP}{name}"), &channel.name, SystemTime::now(), &texts, gap);
+    let text = compatible::polled(&format!("{TAP}{name}"), &channel.name, clock::now(), &texts, gap);
     whole(answer::json_text(StatusCode::OK, text))
 }
 
@@ -271,7 +274,7 @@ fn leased(events: Vec<Event>, holder: &Arc<Holder>, announced: &Announced, chann
         seqs.push(seq);
         texts.push(compatible::webhook(&webhook, announced.form()));
     }
-    let text = compatible::polled(&holder.name, &channel.name, SystemTime::now(), &texts, None);
+    let text = compatible::polled(&holder.name, &channel.name, clock::now(), &texts, None);
     let mut reply = Response::new(Body::Leased(Leased::new(text, Arc::clone(holder), seqs)));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer::mark(reply)

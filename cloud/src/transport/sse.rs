@@ -1,9 +1,9 @@
 //! `GET /connect/stream/{channel}/sse`: server-sent events in pure ASCII; acknowledgements come by `POST /connect/ack`.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
+use engine::clock;
 use engine::webhook::Webhook;
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -95,7 +95,7 @@ fn event(name: &str, json: &str) -> String {
 }
 
 fn heartbeat() -> String {
-    event("heartbeat", &compatible::heartbeat_data(SystemTime::now()))
+    event("heartbeat", &compatible::heartbeat_data(clock::now()))
 }
 
 /// The writing side. It gives the signs of life by itself, so that they come under load too.

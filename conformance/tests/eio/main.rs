@@ -55,7 +55,12 @@ impl Disk {
     }
 
     fn fails(&self, fails: bool) -> Result<(), Failed> {
-        Ok(if fails { std::fs::write(&self.trigger, "")? } else { std::fs::remove_file(&self.trigger)? })
+        if fails {
+            std::fs::write(&self.trigger, "")?;
+        } else {
+            std::fs::remove_file(&self.trigger)?;
+        }
+        Ok(())
     }
 }
 

@@ -19,12 +19,11 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use schemas::wire::compatible::{TAP_HEADER, WINDOW_HEADER};
 use schemas::wire::{ACK_TIMEOUT_HEADER, SUBPROTOCOL, VERSION, VERSION_HEADER};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
+use super::network::{Network, Stream};
 use super::proxy::Proxy;
 use super::tls::Tls;
 use crate::address::Address;
@@ -58,6 +57,7 @@ pub(crate) struct Dialer {
     authorization: HeaderValue,
     tls: Option<Arc<Tls>>,
     proxy: Option<Proxy>,
+    network: Arc<Network>,
     /// Whether the receiver ever said that it knows our additions to the protocol.
     versioned: AtomicBool,
     /// How long the receiver said that a webhook may take, in seconds.
@@ -75,6 +75,8 @@ pub(crate) struct Way {
     /// There when the address wants it.
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) proxy: Option<Proxy>,
+    /// What is beneath when there is no proxy.
+    pub(crate) network: Arc<Network>,
 }
 
 /// Why no connection came about.
@@ -117,10 +119,6 @@ pub(crate) enum ConnectError {
     Left(String),
 }
 
-/// A byte stream of either kind.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
 /// An HTTP connection to the receiver, one request at a time.
 pub(super) struct Http {
     sender: http1::SendRequest<Body>,
@@ -148,7 +146,7 @@ impl Dialer {
     ) -> Result<Self, http::header::InvalidHeaderValue> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
         authorization.set_sensitive(true);
-        let Way { channel, connector, window, tap, tls, proxy } = way;
+        let Way { channel, connector, window, tap, tls, proxy, network } = way;
         let (versioned, deadline) = (AtomicBool::new(false), Arc::new(AtomicU64::new(ACK_DEADLINE)));
         Ok(Self {
             address,
@@ -160,6 +158,7 @@ impl Dialer {
             authorization,
             tls,
             proxy,
+            network,
             versioned,
             deadline,
         })
@@ -303,11 +302,8 @@ impl Dialer {
             }
             Some(proxy) => Box::new(TokioIo::new(proxy.tunnel(&self.address).await?)),
             None => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await;
-                let stream = stream.map_err(|error| ConnectError::Connect(authority(), error))?;
-                // Without it frames only wait longer.
-                drop(stream.set_nodelay(true));
-                Box::new(stream)
+                let stream = self.network.connect(host, *port).await;
+                stream.map_err(|error| ConnectError::Connect(authority(), error))?
             }
         };
         let Some(tls) = &self.tls else { return Ok(stream) };

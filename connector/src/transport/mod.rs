@@ -4,6 +4,7 @@ mod compatible;
 mod dial;
 pub(crate) mod fallback;
 mod http;
+mod network;
 mod poll;
 mod posts;
 mod proxy;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 pub(crate) use dial::{ConnectError, Dialer, Way};
 pub(crate) use fallback::{Fallback, Transport};
+pub use network::{Dial, Network, Stream};
 pub(crate) use proxy::Proxy;
 pub(crate) use tls::{Tls, TlsFiles};
 

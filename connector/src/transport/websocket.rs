@@ -1,10 +1,11 @@
 //! One WebSocket connection, in either dialect.
 
+use engine::clock;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tokio::TokioAdapter;
@@ -150,7 +151,7 @@ impl WebSocket {
 }
 
 fn text(told: &FromConnector) -> Message {
-    Message::Text(told.encode(SystemTime::now()).into())
+    Message::Text(told.encode(clock::now()).into())
 }
 
 fn poll_turn(

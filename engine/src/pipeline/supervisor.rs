@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -15,6 +14,7 @@ use tracing::{error, info, warn};
 use super::open::{Halt, OpenStage, Opened, Surroundings};
 use super::told;
 use crate::backoff::Backoff;
+use crate::chance::Chance;
 use crate::config::Faults;
 use crate::graph::check::check;
 use crate::graph::draft::Draft;
@@ -39,7 +39,7 @@ pub(super) async fn supervise(opened: Opened, surroundings: Surroundings, before
             () = ended.cancelled() => {}
         }
     }
-    let mut random = StdRng::from_os_rng();
+    let mut random = Chance::of(&surroundings.resources).generator(&opened.name);
     let mut tries = 0;
     let mut next = Some(opened);
     let mut _lasting;

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytestring::ByteString;
+use engine::clock;
 use engine::kind::{Context, StageError};
 use engine::limits::Limits;
 use engine::meter::{Counter, Metric};
 use engine::port::{In, Verified};
 use engine::store::{Stats, Store, StoreError, Stored};
 use engine::supply::Demand;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -70,7 +70,7 @@ impl<S: Store> Driver<S> {
             cursor: 0,
             deadlines: BTreeSet::new(),
             displaced: 0,
-            random: StdRng::from_os_rng(),
+            random: cx.random(),
             full: Episode::default(),
             broken: BTreeMap::new(),
             unbalanced: Episode::default(),
@@ -125,7 +125,7 @@ impl<S: Store> Driver<S> {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
-        let (now, clock) = (Instant::now(), SystemTime::now());
+        let (now, clock) = (Instant::now(), clock::now());
         for one in deferred {
             let wait = one.until.and_then(|until| until.duration_since(clock).ok()).unwrap_or_default();
             let until = self.not_after_expiry(now + wait, one.received);

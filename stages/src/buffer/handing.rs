@@ -1,7 +1,8 @@
 //! What sessions get next: webhooks that are due again first, then fresh ones in order.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use engine::clock;
 use engine::ledger::Window;
 use engine::store::{Change, Limit, Loaded, ParkCause, Store, StoreError, Stored, Tries};
 use engine::supply::Unfit;
@@ -31,7 +32,7 @@ impl<S: Store> Driver<S> {
     /// Hands out what is due again, then what is fresh, as far as sessions have room.
     pub(super) fn hand_out(&mut self) {
         self.displace();
-        let clock = SystemTime::now();
+        let clock = clock::now();
         while !self.changes.is_behind() && !*self.cx.stop.borrow() {
             let due_again = !self.again.is_empty();
             let queue = if due_again { &mut self.again } else { &mut self.fresh };

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use engine::clock;
 use engine::kind::{Build, Claim, Context, OpenError, Role, Stage};
 use engine::limits::Limits;
 use engine::store::{
@@ -15,8 +16,6 @@ use engine::webhook::Webhook;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::warn;
-
-use super::Buffer;
 
 /// Keep the webhooks of a channel in memory. For tests and trials: a restart loses them.
 ///
@@ -47,13 +46,13 @@ impl Build for Settings {
         let Self { channel, limits } = self;
         // Kept above the pipeline, so that one which is opened again finds what it held.
         let store = cx.resources.get_or_make(&channel, || Ok::<_, OpenError>(Memory::default()))?;
-        Ok(Box::new(Buffer { channel, limits, store, cx: cx.clone() }))
+        Ok(super::stage(channel, limits, store, cx))
     }
 }
 
-/// One channel in memory.
+/// A store in memory, of one channel.
 #[derive(Debug, Default)]
-pub(crate) struct Memory(Mutex<State>);
+pub struct Memory(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -166,7 +165,7 @@ impl State {
                     stored.tries = tries.unwrap_or(stored.tries);
                     *self.count(cause) += 1;
                     self.stats.parked_bytes += weight(&stored.webhook);
-                    self.parked.insert(sequence, Parked { stored, cause, reason, at: SystemTime::now() });
+                    self.parked.insert(sequence, Parked { stored, cause, reason, at: clock::now() });
                 }
             }
             Change::Redrive { sequence } => {

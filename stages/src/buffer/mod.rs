@@ -30,6 +30,12 @@ use engine::store::Store;
 use futures::future::BoxFuture;
 
 use driver::Driver;
+pub use memory::Memory;
+
+/// Makes the stage that buffers the webhooks of `channel` in `store`, which nobody else may use meanwhile.
+pub fn stage<S: Store>(channel: String, limits: Limits, store: S, cx: &Context) -> Box<dyn Stage> {
+    Box::new(Buffer { channel, limits, store, cx: cx.clone() })
+}
 
 /// A buffer whose store is open.
 pub(crate) struct Buffer<S> {

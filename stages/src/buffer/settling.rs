@@ -1,9 +1,10 @@
 //! What the reports of sessions mean: removed, given back under a timer, or into the dead letters.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use engine::ack::{Cause, Outcome, Reason};
 use engine::backoff::Backoff;
+use engine::clock;
 use engine::store::{Change, ParkCause, Store};
 use tokio::time::Instant;
 use tracing::info;
@@ -27,7 +28,7 @@ impl<S: Store> Driver<S> {
             if let Some(flight) = self.sessions.flight(session, key) {
                 let received = self.tracked.get(flight.sequence).map(|track| track.received);
                 // Past its TTL a webhook keeps the deadline it has.
-                if received.is_some_and(|at| !is_expired(at, self.limits.ttl(), SystemTime::now())) {
+                if received.is_some_and(|at| !is_expired(at, self.limits.ttl(), clock::now())) {
                     flight.deadline = deadline;
                 }
             }
@@ -63,7 +64,7 @@ impl<S: Store> Driver<S> {
             Outcome::Delivered => {
                 let Some(track) = self.tracked.remove(sequence) else { return };
                 self.changes.push(Change::Remove { sequence });
-                let ms = track.received.elapsed().unwrap_or_default().as_millis();
+                let ms = clock::now().duration_since(track.received).unwrap_or_default().as_millis();
                 if let Some(Label { id, webhook, bytes }) = track.label {
                     info!(target: "webhook_connect::flow", %id, channel = %self.channel, %webhook, bytes, ms,
                         attempt = track.tries.begun, "delivered");
@@ -112,7 +113,7 @@ impl<S: Store> Driver<S> {
         let until = self.not_after_expiry(Instant::now() + wait, received);
         self.tracked.set_tries(sequence, tries);
         self.tracked.put(sequence, if wait.is_zero() { Place::Due } else { Place::Waiting(until) });
-        let until = (!wait.is_zero()).then(|| SystemTime::now() + wait);
+        let until = (!wait.is_zero()).then(|| clock::now() + wait);
         self.changes.push(Change::Defer { sequence, tries, until });
     }
 

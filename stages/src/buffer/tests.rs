@@ -344,3 +344,21 @@ async fn a_store_is_shared_by_what_asks_for_it() {
     let (a, b) = (resources.get_or_make("x", make).unwrap(), resources.get_or_make("x", make).unwrap());
     assert!(Arc::ptr_eq(&a, &b));
 }
+
+#[tokio::test]
+async fn what_expires_behind_a_redelivery_that_finds_no_room_is_parked_in_time() {
+    let bench = Bench::start(Limits { ttl_seconds: 60, ..Limits::default() });
+    let mut first = bench.attach(Window { events: 1, bytes: 15 }).await;
+    assert_eq!(bench.post("a").await, Outcome::Delivered);
+    let held = next(&mut first).await;
+    let mut second = bench.attach(Window { events: 2, bytes: 15 }).await;
+    assert_eq!(bench.post("b").await, Outcome::Delivered);
+    let kept = next(&mut second).await;
+    let old = SystemTime::now() - Duration::from_secs(59);
+    assert_eq!(bench.post_received("c", old).await, Outcome::Delivered);
+    // The redelivery of the first weighs more than the second session has room for.
+    drop((first, held));
+    let figures = bench.until(|figures| figures.stats.expired == 1).await;
+    assert_eq!((figures.stats.live, figures.in_flight), (2, 1));
+    drop(kept);
+}

@@ -3,12 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use engine::ack::{Cause, Reason};
+use engine::clock;
 use engine::ledger::Key;
 use engine::store::{ParkCause, Store};
 use tokio::time::Instant;
 
 use super::driver::Driver;
 use super::sessions::{SessionId, is_expired};
+use super::tracked::Label;
 
 /// How often webhooks that wait for a session are looked through for expired ones.
 const LOOK_THROUGH: Duration = Duration::from_secs(1);
@@ -24,6 +26,7 @@ impl<S: Store> Driver<S> {
         }
         self.tracked.ring(now);
         self.expire_due();
+        self.expire_fresh();
     }
 
     fn check_deadline(&mut self, session: SessionId, key: Key, now: Instant) {
@@ -38,7 +41,7 @@ impl<S: Store> Driver<S> {
         }
         let sequence = flight.sequence;
         let Some(track) = self.tracked.get(sequence) else { return };
-        if is_expired(track.received, self.limits.ttl(), SystemTime::now()) {
+        if is_expired(track.received, self.limits.ttl(), clock::now()) {
             return self.park(sequence, None, ParkCause::Expired, "older than its TTL while in flight");
         }
         let reason = Reason::new("no acknowledgement within ack_timeout_seconds");
@@ -47,7 +50,7 @@ impl<S: Store> Driver<S> {
 
     /// Parks what expired while it waited for a session.
     fn expire_due(&mut self) {
-        let clock = SystemTime::now();
+        let clock = clock::now();
         for sequence in self.tracked.due(usize::MAX) {
             let received = self.tracked.get(sequence).map(|track| track.received);
             if received.is_some_and(|at| is_expired(at, self.limits.ttl(), clock)) {
@@ -56,9 +59,22 @@ impl<S: Store> Driver<S> {
         }
     }
 
+    /// Parks what expired at the head of the queue, also while a redelivery that finds no room stands before it.
+    fn expire_fresh(&mut self) {
+        let clock = clock::now();
+        while !self.changes.is_behind()
+            && let Some(stored) = self
+                .fresh
+                .pop_front_if(|stored| is_expired(stored.webhook.head.received, self.limits.ttl(), clock))
+        {
+            let label = Label::of(&stored.webhook);
+            self.park(stored.sequence, Some(label), ParkCause::Expired, "older than its TTL");
+        }
+    }
+
     pub(super) fn not_after_expiry(&self, at: Instant, received: SystemTime) -> Instant {
         let end = received + self.limits.ttl();
-        at.min(Instant::now() + end.duration_since(SystemTime::now()).unwrap_or_default())
+        at.min(Instant::now() + end.duration_since(clock::now()).unwrap_or_default())
     }
 
     /// Returns when something has to be done though nobody asks.

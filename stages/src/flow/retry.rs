@@ -18,7 +18,6 @@ use engine::config::{Faults, Node};
 use engine::kind::{Build, Context, OpenError, Role, Stage, StageError, Wiring};
 use engine::ledger::Window;
 use futures::future::BoxFuture;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -175,7 +174,7 @@ impl Build for Retry {
     }
 
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
-        Ok(Box::new(Retrying { settings: self, random: StdRng::from_os_rng(), cx: cx.clone() }))
+        Ok(Box::new(Retrying { settings: self, random: cx.random(), cx: cx.clone() }))
     }
 }
 

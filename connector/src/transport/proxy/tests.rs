@@ -100,6 +100,7 @@ fn dialer(url: &str, port: u16) -> Dialer {
         window: Window { events: 1, bytes: 1 },
         tap: false,
         tls: None,
+        network: Arc::default(),
         proxy: Proxy::parse(&format!("http://user:pass@127.0.0.1:{port}")),
     };
     Dialer::new(url.to_owned().try_into().unwrap(), Secret::new("t"), way).unwrap()

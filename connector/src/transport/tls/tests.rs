@@ -72,6 +72,7 @@ impl Server {
             tap: false,
             tls: Some(Arc::clone(tls)),
             proxy,
+            network: Arc::default(),
         };
         let address = format!("wss://{host}:{}/hooks", self.port).try_into().unwrap();
         let dialer = Dialer::new(address, Secret::new("s3cret"), way).unwrap();

@@ -1,7 +1,6 @@
 //! What a receiver says, as it is read.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -142,7 +141,8 @@ impl Read<'_> {
         };
         let path = self.path.unwrap_or_else(|| format!("/webhook/{webhook}"));
         let target = self.query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
-        let received = self.timestamp.as_deref().and_then(moment::from_text).unwrap_or_else(SystemTime::now);
+        let received =
+            self.timestamp.as_deref().and_then(moment::from_text).unwrap_or_else(engine::clock::now);
         let head = Head {
             id: id_of(&message),
             webhook,

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 pub(super) struct Job {
     pub(super) webhook: Webhook,
     pub(super) ack: Ack,
+    /// When it was taken.
+    pub(super) taken: Instant,
     /// Tries that the destination refused for now.
     pub(super) failed: u32,
     /// Tries that found it unreachable.
@@ -58,6 +60,11 @@ impl Held {
         self.bytes += waiting.job.webhook.weight();
         self.waiting.insert((due, self.next), waiting);
         self.next += 1;
+    }
+
+    /// Walks everything that waits.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.waiting.values().map(|waiting| &waiting.job)
     }
 
     /// Returns when the first is due.

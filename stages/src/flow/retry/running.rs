@@ -28,6 +28,14 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// The longest wait that a webhook spends here; longer ones it spends in the buffer, where they survive a restart.
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// How often the destination may leave a webhook without an answer while the others here fare no better. Where the window
+/// upstream is small, they keep everybody else from coming; then it goes back, so that these have as long as it took, and
+/// longer each time.
+const HANGS: u32 = 3;
+
+/// How long others have at most.
+const MOST_ROOM: Duration = Duration::from_secs(600);
+
 /// What a webhook was sent for.
 enum Errand {
     /// To the destination.
@@ -117,6 +125,15 @@ impl Running {
         Ok(())
     }
 
+    /// Tells whether everything else that is here hangs; while the route is paused, whether nothing else is here.
+    fn others_hang(&self) -> bool {
+        let out = self.ledger.memos().map(|errand| match errand {
+            Errand::Try(job) | Errand::GiveUp(job, _) => job,
+        });
+        let is_open = self.route.paused().is_none();
+        out.chain(self.held.jobs()).all(|job| is_open && job.unreachable >= HANGS)
+    }
+
     fn has_room(&self) -> bool {
         let (events, bytes) = (self.ledger.len() + self.held.len(), self.ledger.bytes() + self.held.bytes());
         events == 0 || (events < self.window.events && bytes < self.window.bytes)
@@ -125,8 +142,8 @@ impl Running {
     /// Takes a new webhook: sends it, or has it wait while the route is paused.
     fn accept(&mut self, Event { webhook, ack }: Event) {
         let mark = self.route.delivered();
-        let job = Job { webhook, ack, failed: 0, unreachable: 0, mark };
         let now = Instant::now();
+        let job = Job { webhook, ack, taken: now, failed: 0, unreachable: 0, mark };
         match self.route.paused() {
             // It was not tried, so nothing counts against it.
             _ if self.ending => job.ack.settle(Outcome::Abandoned {
@@ -288,6 +305,11 @@ impl Running {
         let wait = self.wait(job.unreachable, delay);
         let otherwise = wait.max(self.policy.backoff.bound(job.unreachable));
         let now = Instant::now();
+        if is_silence(reason.as_ref()) && job.unreachable >= HANGS && self.others_hang() {
+            let room = job.taken.elapsed().saturating_mul(job.webhook.transit.attempt).min(MOST_ROOM);
+            let delay = Some(otherwise.max(room));
+            return job.ack.settle(Outcome::Abandoned { delay, cause, reason });
+        }
         let not_before = delay.map(|delay| now + delay);
         self.hold(Waiting { job, cause, reason, not_before }, now + wait, otherwise);
     }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::testing::{context, faults, parse, webhook};
+use rand::SeedableRng;
 
 /// A retry at work, with both of its ends in the test's hands.
 struct Rig {

@@ -108,14 +108,43 @@ async fn a_timeout_while_others_succeed_counts_as_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_of_a_destination_that_takes_nothing_counts_for_ever() {
+async fn timeouts_of_a_destination_that_takes_nothing_count_for_ever() {
     let mut rig = Rig::start(json!({"max_attempts": 1})).await;
-    let (_, told) = rig.send().await;
+    let mut sent = [rig.send().await, rig.send().await, rig.send().await];
     for _ in 0..50 {
         rig.tried().await.ack.settle(timed_out());
     }
-    rig.tried().await.ack.settle(Outcome::Delivered);
-    assert_eq!(heard(told).await, Ok(Outcome::Delivered));
+    settle_down().await;
+    assert!(sent.iter_mut().all(|(_, told)| told.try_recv().is_err()), "one was given back");
+    for _ in 0..3 {
+        rig.tried().await.ack.settle(Outcome::Delivered);
+    }
+    for (_, told) in sent {
+        assert_eq!(heard(told).await, Ok(Outcome::Delivered));
+    }
+}
+
+/// Where the window upstream is small, nobody else could ever come.
+#[tokio::test(start_paused = true)]
+async fn webhooks_that_hang_make_room_when_nobody_else_is_here_and_more_of_it_each_time() {
+    let mut rig = Rig::start(json!({"max_attempts": 1})).await;
+    let mut webhook = webhook(&[], b"{}");
+    webhook.transit.attempt = 2;
+    let begun = Instant::now();
+    let mut sent = [rig.send_this(webhook).await, rig.send().await.1];
+    let mut given_back = None;
+    while given_back.is_none() {
+        let event = rig.tried().await;
+        sleep(Duration::from_secs(30)).await;
+        event.ack.settle(timed_out());
+        settle_down().await;
+        given_back = sent.iter_mut().find_map(|told| told.try_recv().ok());
+    }
+    let Some(Outcome::Abandoned { delay: Some(delay), cause: Cause::Unreachable, .. }) = given_back else {
+        panic!("it was not given back as unreachable: {given_back:?}");
+    };
+    let took = begun.elapsed() - Duration::from_millis(1);
+    assert!(delay == took || delay == 2 * took, "{delay:?} of {took:?}");
 }
 
 #[tokio::test(start_paused = true)]
