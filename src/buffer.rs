@@ -19,7 +19,8 @@ use crate::failure::Failure;
 pub(crate) fn run(options: &cli::Buffer) -> Result<(), Failure> {
     let (found, format) = match &options.what {
         BufferCommand::Verify { url, format } => {
-            let found = store::verify(&folder(url)?).map_err(|error| Failure::other(error.to_string()))?;
+            let found =
+                store::verify(&folder(url)?).map_err(|error| Failure::Configuration(error.to_string()))?;
             print(&report::told(&found, *format));
             (found, *format)
         }
@@ -31,7 +32,7 @@ pub(crate) fn run(options: &cli::Buffer) -> Result<(), Failure> {
         }
         BufferCommand::Repair { url, format } => {
             let path = folder(url)?;
-            let found = store::repair(&path).map_err(|error| Failure::other(error.to_string()))?;
+            let found = store::repair(&path).map_err(|error| Failure::Configuration(error.to_string()))?;
             print(&report::told(&found, *format));
             if *format == Shown::Human {
                 print(&report::repaired(&found, &path));
@@ -75,7 +76,7 @@ fn export(path: &Path, channels: &[String], to: Option<&Path>) -> Result<Report,
         }
         writeln!(out, "{}", line::of(channel, webhook, standing))
     });
-    let report = exported.map_err(|error| Failure::other(error.to_string()))?;
+    let report = exported.map_err(|error| Failure::Configuration(error.to_string()))?;
     out.flush().map_err(|error| Failure::other(format!("not everything could be written: {error}")))?;
     Ok(report)
 }

@@ -1,6 +1,6 @@
 //! `webhook-connect`: takes webhooks from a receiver and delivers them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,11 +31,12 @@ const ADMIN_TOKEN: &str = "WEBHOOK_CONNECT_ADMIN_TOKEN";
 /// The configuration is at fault, or something cannot be opened: a destination, the port of the status.
 pub(crate) async fn run(options: cli::Connector, log_format: Format) -> Result<(), Failure> {
     let kinds: Arc<[Kind]> = load::connector_kinds().into();
-    let read = read(&options, &kinds)?;
+    let mut files = Vec::new();
+    let read = read(&options, &kinds, &mut files)?;
     logging::start(log_format, Some(1))?;
     log_warnings(&read.files.iter().collect::<Vec<_>>());
     let mut watch = Watch::new(Duration::from_secs(options.watch_seconds));
-    watch.set(read.paths().filter(|_| options.config.is_some()));
+    watch.set(files);
     let (stop, hangup) = (stop::on_signals()?, on_hangup()?);
     let surroundings = Surroundings::new(Arc::clone(&kinds), stop.clone());
     let (reload, asked) = Reload::new();
@@ -50,7 +51,7 @@ pub(crate) async fn run(options: cli::Connector, log_format: Format) -> Result<(
     let drain = Duration::from_secs(options.drain_seconds);
     let reloader = Reloader {
         pipelines: Pipelines::run(opened, &surroundings),
-        read: move || self::read(&options, &kinds),
+        read: move |tried: &mut Vec<PathBuf>| self::read(&options, &kinds, tried),
         watch,
         asked,
         hangup,
@@ -79,10 +80,10 @@ async fn serve_status(
     Ok(())
 }
 
-/// Reads all files and checks everything that can be checked without opening anything.
-fn read(options: &cli::Connector, kinds: &[Kind]) -> Result<Read, Failure> {
+/// Reads all files and checks everything that can be checked without opening anything. `tried` are those it looked for.
+fn read(options: &cli::Connector, kinds: &[Kind], tried: &mut Vec<PathBuf>) -> Result<Read, Failure> {
     if let Some(path) = &options.config {
-        return read_file(path, options, kinds);
+        return read_file(path, options, kinds, tried);
     }
     let or_set = |flag: &Option<String>, name| {
         flag.clone().or_else(|| Environment.get(name)).filter(|text| !text.is_empty())
@@ -117,26 +118,34 @@ fn read_one_channel(
     let drafts = schemas::connector::one_channel((&root, channel), destination, url, token, &mut file.faults);
     let plans = load::plans(&mut file, DocumentKind::Connector, drafts, kinds);
     refuse_faults(&[&file])?;
-    Ok(Read { plans, files: vec![file], implied: None, needs_restart: Vec::new() })
+    Ok(Read { plans, files: vec![file], needs_restart: Vec::new() })
 }
 
-fn read_file(path: &Path, options: &cli::Connector, kinds: &[Kind]) -> Result<Read, Failure> {
+fn read_file(
+    path: &Path,
+    options: &cli::Connector,
+    kinds: &[Kind],
+    tried: &mut Vec<PathBuf>,
+) -> Result<Read, Failure> {
+    tried.push(path.to_owned());
     let mut file = File::read(path)?;
     let kind = load::kind_for(&mut file, DocumentKind::Connector);
     let named = options.connections.clone().or_else(|| load::named_connections(&file, kind));
     let implied = path.with_file_name(CONNECTIONS);
+    tried.push(named.clone().unwrap_or_else(|| implied.clone()));
+    let is_connector = kind == DocumentKind::Connector;
+    tried.extend(file.names("webhooks_config").filter(|_| is_connector));
     let mut connections = File::read_beside(named.as_deref(), &implied)?;
-    let implied = named.is_none().then_some(implied);
     let named = load::connections(connections.as_mut());
     let webhooks = load::follow_paths(&mut file, kind, Variables::Known(&Environment))?;
-    if kind == DocumentKind::Connector {
+    if is_connector {
         file.root = file.root.map(|root| schemas::connector::overlay(&root, &Environment, &flags(options)));
     }
     let drafts = load::drafts(&mut file, kind, &Beside { receiver: None, connections: &named });
     let plans = load::plans(&mut file, kind, drafts, kinds);
     let files: Vec<File> = [file].into_iter().chain(connections).chain(webhooks).collect();
     refuse_faults(&files.iter().collect::<Vec<_>>())?;
-    Ok(Read { plans, files, implied, needs_restart: Vec::new() })
+    Ok(Read { plans, files, needs_restart: Vec::new() })
 }
 
 /// Returns the flags that were given, each as the key of `connector.json` it stands for.

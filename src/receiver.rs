@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,11 +37,12 @@ const LAST_CHANGES: Duration = Duration::from_secs(5);
 /// The configuration is at fault, or something cannot be opened: the folder of the buffer, the port.
 pub(crate) async fn run(options: cli::Receiver, log_format: Format) -> Result<(), Failure> {
     let kinds: Arc<[Kind]> = load::receiver_kinds().into();
-    let (settings, read) = read(&options, &kinds, None)?;
+    let mut files = Vec::new();
+    let (settings, read) = read(&options, &kinds, None, &mut files)?;
     logging::start(log_format, settings.flow_log.enabled.then_some(settings.flow_log.sample))?;
     log_warnings(&read.files.iter().collect::<Vec<_>>());
     let mut watch = Watch::new(Duration::from_secs(options.watch_seconds));
-    watch.set(read.paths());
+    watch.set(files);
     let tls = open_tls(&settings)?;
     let (stop, hangup) = (stop::on_signals()?, on_hangup()?);
     let surroundings = Surroundings::new(Arc::clone(&kinds), stop.clone());
@@ -54,7 +56,7 @@ pub(crate) async fn run(options: cli::Receiver, log_format: Format) -> Result<()
     let in_force = settings.clone();
     let reloader = Reloader {
         pipelines,
-        read: move || read_again(&options, &kinds, &in_force),
+        read: move |tried: &mut Vec<PathBuf>| read_again(&options, &kinds, &in_force, tried),
         watch,
         asked,
         hangup,
@@ -88,18 +90,28 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Reads everything once more, beside the settings in force.
-fn read_again(options: &cli::Receiver, kinds: &[Kind], in_force: &Receiver) -> Result<Read, Failure> {
-    let (settings, mut read) = read(options, kinds, Some(in_force))?;
+fn read_again(
+    options: &cli::Receiver,
+    kinds: &[Kind],
+    in_force: &Receiver,
+    tried: &mut Vec<PathBuf>,
+) -> Result<Read, Failure> {
+    let (settings, mut read) = read(options, kinds, Some(in_force), tried)?;
     read.needs_restart = settings.needs_restart(in_force).into_iter().map(str::to_owned).collect();
     Ok(read)
 }
 
-/// Reads all files and checks everything that can be checked without opening anything.
+/// Reads all files and checks everything that can be checked without opening anything. `tried` are those it looked for.
 fn read(
     options: &cli::Receiver,
     kinds: &[Kind],
     in_force: Option<&Receiver>,
+    tried: &mut Vec<PathBuf>,
 ) -> Result<(Receiver, Read), Failure> {
+    let implied = options.config.with_file_name(CONNECTIONS);
+    tried.push(options.config.clone());
+    tried.push(options.connections.clone().unwrap_or_else(|| implied.clone()));
+    tried.extend(options.receiver_config.clone());
     let mut webhooks = File::read(&options.config)?;
     let mut own = options.receiver_config.as_deref().map_or_else(|| Ok(File::command_line()), File::read)?;
     let folder = own.folder().to_owned();
@@ -109,7 +121,6 @@ fn read(
     if let (Some(settings), Some(in_force)) = (&settings, in_force) {
         settings.refuse_other_buffer(in_force, &mut own.faults);
     }
-    let implied = options.config.with_file_name(CONNECTIONS);
     let mut connections = File::read_beside(options.connections.as_deref(), &implied)?;
     let named = load::connections(connections.as_mut());
     let kind = load::kind_for(&mut webhooks, DocumentKind::Webhooks);
@@ -119,8 +130,7 @@ fn read(
     let files: Vec<File> = [own, webhooks].into_iter().chain(connections).collect();
     refuse_faults(&files.iter().collect::<Vec<_>>())?;
     let settings = settings.ok_or_else(|| Failure::other("the receiver's settings cannot be read"))?;
-    let implied = options.connections.is_none().then_some(implied);
-    Ok((settings, Read { plans, files, implied, needs_restart: Vec::new() }))
+    Ok((settings, Read { plans, files, needs_restart: Vec::new() }))
 }
 
 /// Returns the flags that were given, each as the key of `receiver.json` it stands for.

@@ -2,7 +2,7 @@
 //!
 //! A configuration that cannot be used changes nothing and is told; the one before stays in force.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::graph::plan::Plan;
@@ -21,23 +21,14 @@ pub(crate) struct Read {
     pub(crate) plans: Vec<Plan>,
     /// The files it stands in.
     pub(crate) files: Vec<File>,
-    /// A file that belongs to it as soon as it is there.
-    pub(crate) implied: Option<PathBuf>,
     /// Settings that are different from those in force and take effect at the next start only.
     pub(crate) needs_restart: Vec<String>,
-}
-
-impl Read {
-    /// Returns the files to watch.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|file| file.path.as_path()).chain(self.implied.as_deref())
-    }
 }
 
 /// Keeps the running pipelines as the configuration wants them.
 pub(crate) struct Reloader<R> {
     pub(crate) pipelines: Pipelines,
-    /// Reads the configuration.
+    /// Reads the configuration, and tells which files it looked for, whether or not they are there and sound.
     pub(crate) read: R,
     pub(crate) watch: Watch,
     pub(crate) asked: mpsc::Receiver<Ask>,
@@ -46,7 +37,7 @@ pub(crate) struct Reloader<R> {
     pub(crate) grace: Duration,
 }
 
-impl<R: FnMut() -> Result<Read, Failure> + Send> Reloader<R> {
+impl<R: FnMut(&mut Vec<PathBuf>) -> Result<Read, Failure> + Send> Reloader<R> {
     /// Reads the configuration again whenever there is a reason, until `stop` says so; returns what runs then.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> Pipelines {
         loop {
@@ -68,11 +59,12 @@ impl<R: FnMut() -> Result<Read, Failure> + Send> Reloader<R> {
     async fn reload(&mut self, why: &str) -> Result<Changes, String> {
         // What changes from here on is another reason.
         self.watch.look();
-        let done = match (self.read)() {
-            Ok(read) => {
-                log_warnings(&read.files.iter().collect::<Vec<_>>());
-                self.watch.set(read.paths());
-                let Read { plans, needs_restart, .. } = read;
+        let mut tried = Vec::new();
+        let read = (self.read)(&mut tried);
+        self.watch.set(tried);
+        let done = match read {
+            Ok(Read { plans, files, needs_restart }) => {
+                log_warnings(&files.iter().collect::<Vec<_>>());
                 let replaced = self.pipelines.replace(plans, self.grace).await;
                 replaced
                     .map(|changes| Changes { needs_restart, ..changes })
@@ -89,8 +81,8 @@ impl<R: FnMut() -> Result<Read, Failure> + Send> Reloader<R> {
             }
             Err(faults) => error!(
                 why,
-                "the new configuration cannot be used; the one before stays in force:\n{}",
-                faults.trim_end()
+                faults = faults.trim_end(),
+                "the new configuration cannot be used; the one before stays in force"
             ),
         }
         done
@@ -98,7 +90,8 @@ impl<R: FnMut() -> Result<Read, Failure> + Send> Reloader<R> {
 
     /// Reads the configuration and tells what it would change.
     fn check(&mut self) -> Result<Changes, String> {
-        let Read { plans, needs_restart, .. } = (self.read)().map_err(|failure| failure.text().to_owned())?;
+        let Read { plans, needs_restart, .. } =
+            (self.read)(&mut Vec::new()).map_err(|failure| failure.text().to_owned())?;
         Ok(Changes { needs_restart, ..self.pipelines.would_change(plans) })
     }
 }

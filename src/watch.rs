@@ -23,15 +23,14 @@ impl Watch {
     }
 
     /// Watches `paths`, instead of those before. What they hold now is known.
-    pub(crate) fn set<'p>(&mut self, paths: impl Iterator<Item = &'p Path>) {
+    pub(crate) fn set(&mut self, paths: Vec<PathBuf>) {
         let known = std::mem::take(&mut self.known);
-        self.known = paths
-            .map(|path| {
-                // One that was looked at before it was read may have changed since.
-                let held = known.get(path).copied().unwrap_or_else(|| held(path));
-                (path.to_owned(), held)
-            })
-            .collect();
+        let each = paths.into_iter().map(|path| {
+            // One that was looked at before it was read may have changed since.
+            let held = known.get(&path).copied().unwrap_or_else(|| held(&path));
+            (path, held)
+        });
+        self.known = each.collect();
     }
 
     /// Looks at every file: what they hold now is known.

@@ -57,7 +57,7 @@ pub(crate) enum End {
     Silent,
     #[error("the channel's buffer ended")]
     Gone,
-    #[error("the receiver is stopping")]
+    #[error("the channel ends here: the receiver stops, or its configuration has changed")]
     Stopping,
 }
 

@@ -111,14 +111,14 @@ fn webhook(nth: usize) -> Value {
     json!({
         "data_type": "blob",
         "module": "webhook_connect",
-        "module-config": { "channel": id(nth), "channel_token": format!("token of {nth}"), "heartbeat_seconds": 60 },
+        "module-config": { "channel": id(nth), "channel_token": format!("token_of_{nth}"), "heartbeat_seconds": 60 },
         "hmac": { "secret": SECRET, "header": "X-Hub-Signature-256", "algorithm": "sha256" },
     })
 }
 
 /// Takes and acknowledges what one channel was sent; returns how long the last one took to come.
 async fn work(address: SocketAddr, nth: usize) -> Result<(), Failed> {
-    let mut link = Link::connect(address, &id(nth), &format!("token of {nth}"), 10).await?;
+    let mut link = Link::connect(address, &id(nth), &format!("token_of_{nth}"), 10).await?;
     let mut seen = BTreeMap::new();
     while seen.len() < EACH {
         let delivery = link.next(MOST).await?;

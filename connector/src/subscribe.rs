@@ -204,7 +204,7 @@ impl Source {
                 let next = self.reconnect.after_refusal();
                 let next_try_s = next.as_secs();
                 error!(%channel, %error, next_try_s, "the receiver refused the token of this channel: check the channel's \
-                    name and its token here against `channel_token` at the receiver, then start again");
+                    name and its token here against `channel_token` at the receiver; it is tried again");
                 self.status.failed(error.to_string());
                 next
             }

@@ -13,7 +13,7 @@ pub const LARGEST: usize = 4096;
 
 /// What is asked for.
 #[derive(Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Wish {
     reload_webhooks: bool,
     reload_connections: bool,
@@ -27,13 +27,26 @@ impl Default for Wish {
 }
 
 /// Has the configuration read again and returns the status and the body of the answer: what changed, or what is wrong
-/// with it. All files are read together, whichever of them is asked for; a body that cannot be read asks for everything.
+/// with it. All files are read together, whichever of them is asked for; without a body everything is. A body that is not
+/// understood changes nothing: it may have asked to look only.
 /// Cancelling leaves the request standing.
 pub async fn answer(body: &[u8], reload: &Reload) -> (u16, Value) {
-    #[expect(clippy::disallowed_methods, reason = "it is an operator's request, and no webhook")]
-    let wish: Wish = serde_json::from_slice(body).unwrap_or_default();
+    let wish = if body.trim_ascii().is_empty() {
+        Wish::default()
+    } else {
+        #[expect(clippy::disallowed_methods, reason = "it is an operator's request, and no webhook")]
+        match serde_json::from_slice(body) {
+            Ok(wish) => wish,
+            Err(error) => {
+                return (
+                    400,
+                    json!({ "status": "error", "error": "the request is not understood", "details": error.to_string() }),
+                );
+            }
+        }
+    };
     if !wish.reload_webhooks && !wish.reload_connections {
-        return (200, json!({ "status": "error", "error": "No reload operation specified" }));
+        return (400, json!({ "status": "error", "error": "No reload operation specified" }));
     }
     let result = reload.ask(wish.validate_only).await;
     let timestamp = moment::to_text(SystemTime::now());
@@ -49,5 +62,21 @@ pub async fn answer(body: &[u8], reload: &Reload) -> (u16, Value) {
             let error = "the new configuration cannot be used; the one before stays in force";
             (400, json!({ "status": "error", "error": error, "details": details, "timestamp": timestamp }))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_is_not_understood_changes_nothing() {
+        let (reload, mut asked) = Reload::new();
+        for body in ["{\"validate_onli\":true}", "{\"validate_only\":\"yes\"}", "xx", "[]"] {
+            assert_eq!(answer(body.as_bytes(), &reload).await.0, 400, "{body}");
+        }
+        let nothing = "{\"reload_webhooks\":false,\"reload_connections\":false}";
+        assert_eq!(answer(nothing.as_bytes(), &reload).await.0, 400);
+        assert!(asked.try_recv().is_err(), "nothing was asked for");
     }
 }

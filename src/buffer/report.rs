@@ -42,11 +42,11 @@ fn figures(stats: &Stats) -> [(&'static str, u64); 7] {
 fn human(Report { segments, bytes, channels, findings }: &Report) -> String {
     let mut lines = vec![format!("{segments} segments, {bytes} bytes")];
     if !channels.is_empty() {
-        let names = figures(&Stats::default()).map(|(name, _)| format!("{name:>13}")).concat();
+        let names = figures(&Stats::default()).map(|(name, _)| format!("{name:>15}")).concat();
         lines.push(format!("{:<24}{names}", "channel"));
     }
     lines.extend(channels.iter().map(|(name, stats)| {
-        let row = figures(stats).map(|(_, count)| format!("{count:>13}")).concat();
+        let row = figures(stats).map(|(_, count)| format!("{count:>15}")).concat();
         format!("{name:<24}{row}")
     }));
     lines.extend(findings.iter().map(line));

@@ -26,6 +26,13 @@ impl Process {
     pub fn start(binary: &Path, arguments: &[&OsStr], log: &Path) -> Result<Self, Failed> {
         let mut command = Command::new(binary);
         command.args(arguments);
+        // What is set for a deployment of the user's own must not reach the suite's.
+        let own = |name: &str| {
+            ["WEBHOOK_CONNECT_", "CONNECTOR_", "CLOUD_URL"].iter().any(|own| name.starts_with(own))
+        };
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)) {
+            command.env_remove(name);
+        }
         Self::spawn(command, log)
     }
 

@@ -25,7 +25,7 @@ use tokio::process::Command;
 const SENDER: &str = "Bearer of the sender";
 
 /// The token of the channel.
-const TOKEN: &str = "token of the channel";
+const TOKEN: &str = "token_of_the_channel";
 
 /// The token of the admin API.
 const ADMIN: &str = "token of the admin API";

@@ -90,7 +90,7 @@ async fn a_refused_token_is_an_error_that_names_the_channel_and_what_to_do() {
     let stage = Stage::start(receiver.address, json!({})).await;
     stage.status_becomes(|status| status["state"] == "waiting").await;
     let message = "the receiver refused the token of this channel: check the channel's name and its token here against \
-        `channel_token` at the receiver, then start again";
+        `channel_token` at the receiver; it is tried again";
     let wanted = json!({
         "level": "ERROR", "target": "connector::subscribe", "message": message, "channel": "payments",
         "error": "the receiver refused the token (401): no, *** is wrong",

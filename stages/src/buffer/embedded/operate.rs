@@ -1,7 +1,7 @@
 //! What operators do with a folder that no receiver has open: verify, export, repair.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,9 +16,10 @@ use super::fetch::fetch;
 use super::index::{Index, Wanted};
 use super::item::{Letter, What};
 use super::log::{Log, Shared};
+use super::marker;
 pub use super::quarantine::Finding;
 use super::queue::Queue;
-use super::recover::{Recovered, recover};
+use super::recover::{Recovered, parse_name, recover};
 use super::reserve;
 use super::space::Space;
 use super::{Options, lock, sidecar, unusable};
@@ -65,7 +66,7 @@ pub enum Standing {
 /// Reads everything in the folder at `path` and changes nothing. Blocks.
 ///
 /// # Errors
-/// It cannot be read, or a receiver has it open.
+/// It is no buffer, cannot be read, or a receiver has it open.
 pub fn verify(path: &Path) -> Result<Report, OpenError> {
     let (shared, findings) = observe(path)?;
     Ok(report(&shared, findings))
@@ -102,8 +103,12 @@ pub fn repair(path: &Path) -> Result<Report, OpenError> {
     let disk = Folder::new(path.to_owned());
     let segment_bytes = Options::default().segment_bytes;
     let repaired = || -> io::Result<Report> {
-        for (name, _) in disk.list()?.iter().filter(|(name, _)| name.ends_with(sidecar::EXTENSION)) {
-            disk.remove(name)?;
+        let is_segment = |name: &str| parse_name(name).is_some();
+        for (name, _) in disk.list()?.iter().filter(|(name, _)| is_segment(name)) {
+            match disk.remove(&sidecar::name_for(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
         }
         let Recovered { state, newest, used, findings } = recover(&disk)?;
         // Room for what is written; a receiver sets it aside again.
@@ -130,9 +135,16 @@ fn observe(path: &Path) -> Result<(Shared, Vec<Finding>), OpenError> {
     Ok((Shared::new(Box::new(disk), Queue::new(Options::default().gather), state), findings))
 }
 
+/// Returns the folder at `path` when it is a buffer's: it has a segment, or says which was the newest.
 fn existing(path: &Path) -> Result<PathBuf, OpenError> {
-    let is_store = |path: &Path| fs::read_dir(path).map(|_| path.to_owned());
-    is_store(path).map_err(|error| unusable(path, &error, "name the folder of a buffer: embedded:FOLDER"))
+    let help = "name the folder of a buffer: embedded:FOLDER";
+    let folder = Folder::new(path.to_owned());
+    let files = folder.list().map_err(|error| unusable(path, &error, help))?;
+    if files.iter().any(|(name, _)| parse_name(name).is_some()) || marker::read(&folder).is_some() {
+        return Ok(path.to_owned());
+    }
+    let what = format!("{} is not the folder of a buffer: it has no segment of a log", path.display());
+    Err(OpenError { what, help: Some(help.to_owned()) })
 }
 
 fn report(shared: &Shared, findings: Vec<Finding>) -> Report {

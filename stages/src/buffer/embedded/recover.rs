@@ -18,11 +18,17 @@ use super::scan::{Found, Scan};
 use super::sidecar::{self, Sidecar};
 use super::state::{Segment, State};
 
+/// A first group that was cut may be this long and have nothing sound: its opening, twice, is.
+const LARGEST_OPENING: u64 = 256;
+
 /// How far into a segment its opening entries are searched.
 const HEAD: u64 = 4_096;
 
 /// What is said of a torn end.
-const TORN: &str = "the log ends in the middle of a write, which was never answered";
+const TORN: &str = "the log ends in the middle of a write, which was never answered unless the file was cut";
+
+/// What is said of a newest segment in which nothing is sound.
+const UNREADABLE: &str = "nothing of the newest segment can be read; what it held is lost, and not counted";
 
 /// What is said of the segment that nothing but its marker speaks of.
 const NEWEST_GONE: &str = "the newest segment of the log is missing; what it held is lost, and not counted";
@@ -58,7 +64,8 @@ pub(super) fn file_name(number: u32, salt: Salt) -> String {
     format!("{number:08x}-{:016x}.log", salt.0)
 }
 
-fn parse_name(name: &str) -> Option<(u32, Salt)> {
+/// Returns the number and the salt in the name of a segment's file; none when it is no such name.
+pub(super) fn parse_name(name: &str) -> Option<(u32, Salt)> {
     let (number, salt) = name.strip_suffix(".log")?.split_once('-')?;
     Some((u32::from_str_radix(number, 16).ok()?, Salt(u64::from_str_radix(salt, 16).ok()?)))
 }
@@ -185,7 +192,9 @@ fn segment<'a>(
     if is_open_ended && let Some((offset, ..)) = last.first() {
         len = *offset;
         let tail = Damage { segment: &file.name, offset: len, len: limit - len, webhook: None };
-        findings.extend(tail.quarantine(disk, "", TORN));
+        // A write is cut where it begins only when it was the first.
+        let what = if len == 0 && limit > LARGEST_OPENING { UNREADABLE } else { TORN };
+        findings.extend(tail.quarantine(disk, "", what));
     } else {
         last.drain(..).for_each(|one| damages.push(damaged(file, one, state)));
     }

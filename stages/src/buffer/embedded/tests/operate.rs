@@ -156,6 +156,33 @@ async fn a_newest_segment_that_is_missing_is_noticed_until_the_folder_is_repaire
 }
 
 #[tokio::test]
+async fn a_folder_that_is_no_buffer_is_refused_and_left_as_it_is() {
+    let folder = tempdir().unwrap();
+    let files = ["pack-123.idx", "reserve", "newest", "notes.log"];
+    for name in files {
+        fs::write(folder.path().join(name), "mine").unwrap();
+    }
+    for refused in [verify(folder.path()), repair(folder.path()), export(folder.path(), |_, _, _| Ok(()))] {
+        let error = refused.expect_err("it is no buffer");
+        assert!(error.what.ends_with("it has no segment of a log"), "{error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), files.len());
+    for name in files {
+        assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), "mine");
+    }
+}
+
+#[tokio::test]
+async fn a_newest_segment_of_garbage_is_told_as_lost() {
+    let (folder, _) = folder().await;
+    let newest = segments(folder.path()).pop().unwrap();
+    fs::write(&newest, vec![7; 2_000]).unwrap();
+    let what = "nothing of the newest segment can be read; what it held is lost, and not counted";
+    let findings = verify(folder.path()).unwrap().findings;
+    assert!(findings.iter().any(|one| one.what == what), "{findings:?}");
+}
+
+#[tokio::test]
 async fn a_folder_in_use_or_not_there_is_refused() {
     let (folder, _) = folder().await;
     let store = Embedded::open(folder.path(), SMALL).unwrap();
