@@ -8,6 +8,7 @@ mod logs;
 mod party;
 mod reconnecting;
 mod reference;
+mod requeueing;
 mod settling;
 
 use party::receiver::{Answers, Receiver};
