@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use engine::pipeline::Reload;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use engine::moment;
 
@@ -35,7 +35,8 @@ pub async fn answer(body: &[u8], reload: &Reload) -> (u16, Value) {
         Wish::default()
     } else {
         #[expect(clippy::disallowed_methods, reason = "it is an operator's request, and no webhook")]
-        match serde_json::from_slice(body) {
+        let members = serde_json::from_slice::<Map<String, Value>>(body);
+        match members.and_then(|members| Wish::deserialize(Value::Object(members))) {
             Ok(wish) => wish,
             Err(error) => {
                 return (
@@ -67,13 +68,18 @@ pub async fn answer(body: &[u8], reload: &Reload) -> (u16, Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test]
     async fn a_request_that_is_not_understood_changes_nothing() {
         let (reload, mut asked) = Reload::new();
         for body in ["{\"validate_onli\":true}", "{\"validate_only\":\"yes\"}", "xx", "[]"] {
-            assert_eq!(answer(body.as_bytes(), &reload).await.0, 400, "{body}");
+            let answered = timeout(Duration::from_secs(5), answer(body.as_bytes(), &reload)).await;
+            assert_eq!(answered.expect("nobody is asked").0, 400, "{body}");
         }
         let nothing = "{\"reload_webhooks\":false,\"reload_connections\":false}";
         assert_eq!(answer(nothing.as_bytes(), &reload).await.0, 400);
