@@ -217,7 +217,7 @@ pub(crate) enum Drawing {
 /// The arguments of `audit`. Exit code 0: balanced; 1: not; 3: the receiver cannot be reached, or refuses.
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
-    /// The receiver: http://HOST[:PORT] or https://HOST[:PORT].
+    /// The receiver: http://HOST:PORT or https://HOST:PORT.
     #[arg(long, value_name = "URL")]
     pub(crate) receiver: String,
     /// The token of the receiver's admin API.
@@ -248,7 +248,7 @@ pub(crate) enum Table {
 /// reached or refuses, or the channel is in use.
 #[derive(Debug, Args)]
 pub(crate) struct Conform {
-    /// A receiver that runs already: http://HOST[:PORT] or https://HOST[:PORT].
+    /// A receiver that runs already: http://HOST:PORT or https://HOST:PORT.
     #[arg(
         long,
         value_name = "URL",

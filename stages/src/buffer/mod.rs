@@ -4,9 +4,9 @@
 //! webhooks to sessions, each within its window, and removes one only when its session reported it as delivered. Every
 //! webhook that is not settled has one owner: its place in the store, a timer, or a session.
 //!
-//! The parts: [`intake`] commits new webhooks within the bounds of the queue; [`sessions`] knows who takes webhooks and
-//! how much room they have; [`tracked`] knows what became of each webhook that was handed out; [`changes`] makes it
-//! durable; [`driver`] is the loop that joins them, with what it does in [`handing`], [`settling`], [`timing`], [`answers`]. A store only keeps: [`memory`] and `embedded` implement
+//! The parts: `intake` commits new webhooks within the bounds of the queue; `sessions` knows who takes webhooks and
+//! how much room they have; `tracked` knows what became of each webhook that was handed out; `changes` makes it
+//! durable; `driver` is the loop that joins them, with what it does in `handing`, `settling`, `timing`, `answers`. A store only keeps: `memory` and `embedded` implement
 //! [`engine::store::Store`].
 
 mod answers;
