@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use engine::ack::Outcome;
+use engine::supply::Gone;
 use engine::webhook::Id;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
@@ -37,20 +39,34 @@ pub(crate) async fn ack(parts: &Parts, shared: &Shared) -> Answer {
     if connection(&parts.headers).starts_with(TAP) {
         return done(id);
     }
-    for channel in &channels {
-        let known = match &outcome {
-            Some(outcome) => match channel.settle(id, outcome.clone()).await {
-                Ok(known) => known,
-                Err(_) => return answer::busy("the channel is being opened again"),
-            },
-            None => channel.holders.all().iter().any(|holder| holder.progress(&Which::Message(id))),
-        };
-        if known {
-            return done(id);
-        }
+    match apply(id, outcome.as_ref(), &channels).await {
+        Ok(true) => return done(id),
+        Ok(false) => {}
+        Err(Gone) => return reopening(),
     }
     // It may be one of a channel that does not run at the moment.
     if token::opens_one_away(shared, &parts.headers, parts.uri.query()) { opening() } else { unknown() }
+}
+
+/// Settles a webhook, or without an outcome notes progress, in whichever of `channels` has it, and returns whether one has.
+///
+/// # Errors
+/// The buffer of a channel has ended.
+pub(crate) async fn apply(
+    id: Id,
+    outcome: Option<&Outcome>,
+    channels: &[Arc<Channel>],
+) -> Result<bool, Gone> {
+    for channel in channels {
+        let known = match outcome {
+            Some(outcome) => channel.settle(id, outcome.clone()).await?,
+            None => channel.holders.all().iter().any(|holder| holder.progress(&Which::Message(id))),
+        };
+        if known {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Notes a sign of life of a connection.
@@ -71,7 +87,7 @@ pub(crate) fn heartbeat(parts: &Parts, shared: &Shared) -> Answer {
 const CONNECTION_ID: &str = "x-connection-id";
 
 /// Returns the channels that the token opens.
-fn opened(parts: &Parts, shared: &Shared) -> Result<Vec<Arc<Channel>>, Box<Answer>> {
+pub(crate) fn opened(parts: &Parts, shared: &Shared) -> Result<Vec<Arc<Channel>>, Box<Answer>> {
     token::opened(shared, &parts.headers, parts.uri.query()).map_err(|denied| {
         Box::new(match denied {
             Denied::Unauthorized => answer::detail(StatusCode::UNAUTHORIZED, "Invalid token"),
@@ -84,8 +100,13 @@ fn opening() -> Answer {
     answer::busy("the channel is being opened")
 }
 
+/// What is answered while a channel's buffer has ended and is not there again.
+pub(crate) fn reopening() -> Answer {
+    answer::busy("the channel is being opened again")
+}
+
 /// Notes that the connection named in the headers is alive; returns whether it is known.
-fn hear(headers: &HeaderMap, channels: &[Arc<Channel>]) -> bool {
+pub(crate) fn hear(headers: &HeaderMap, channels: &[Arc<Channel>]) -> bool {
     let name = connection(headers);
     if let Some(holder) = channels.iter().find_map(|channel| channel.holders.find(name)) {
         holder.hear();
@@ -94,7 +115,7 @@ fn hear(headers: &HeaderMap, channels: &[Arc<Channel>]) -> bool {
     channels.iter().any(|channel| channel.cursors.hear(name))
 }
 
-fn connection(headers: &HeaderMap) -> &str {
+pub(crate) fn connection(headers: &HeaderMap) -> &str {
     headers.get(CONNECTION_ID).and_then(|name| name.to_str().ok()).unwrap_or_default()
 }
 
@@ -102,7 +123,7 @@ fn done(id: Id) -> Answer {
     answer::json_value(StatusCode::OK, &json!({ "status": "ok", "message_id": id.to_string() }))
 }
 
-fn unusable(text: &str) -> Answer {
+pub(crate) fn unusable(text: &str) -> Answer {
     answer::detail(StatusCode::UNPROCESSABLE_ENTITY, text)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
-use schemas::wire::ACK_TIMEOUT_HEADER;
+use schemas::wire::{ACK_TIMEOUT_HEADER, SETTLEMENTS_HEADER};
 
 use crate::announced::Announced;
 use crate::answer::{self, Answer};
@@ -15,7 +15,7 @@ use crate::leaving::Line;
 use crate::listener::Shared;
 use crate::token::{self, Denied};
 use crate::transport::{poll, sse, websocket};
-use crate::{acknowledge, status};
+use crate::{acknowledge, settlements, status};
 
 /// Answers a connector.
 pub(crate) async fn route(request: Request<Incoming>, shared: &Arc<Shared>) -> Reply {
@@ -27,6 +27,7 @@ pub(crate) async fn route(request: Request<Incoming>, shared: &Arc<Shared>) -> R
         ["stream", _] | ["stream", _, "sse" | "poll"] | ["status", _] if !is(Method::GET) => {
             wrong_method("GET")
         }
+        ["ack"] if settlements::are_in(request.headers()) => whole(settlements::take(request, shared).await),
         // The body says nothing; whatever stands there is left unread.
         ["ack"] => whole(acknowledge::ack(&request.into_parts().0, shared).await),
         ["heartbeat"] => whole(acknowledge::heartbeat(&request.into_parts().0, shared)),
@@ -39,7 +40,7 @@ pub(crate) async fn route(request: Request<Incoming>, shared: &Arc<Shared>) -> R
                 let announced = Announced::read(request.headers(), &channel.limits);
                 let deadline = channel.limits.ack_timeout();
                 let reply = whole(websocket::connect(channel, request, shared).await);
-                with_deadline(reply, &announced, deadline)
+                with_terms(reply, &announced, deadline)
             }
             Err(answer) => whole(*answer),
         },
@@ -58,7 +59,7 @@ pub(crate) async fn route(request: Request<Incoming>, shared: &Arc<Shared>) -> R
                 let query = request.uri().query().map(str::to_owned);
                 poll::answer(channel, announced.clone(), query.as_deref(), line, shared).await
             };
-            with_deadline(reply, &announced, deadline)
+            with_terms(reply, &announced, deadline)
         }
         _ => whole(answer::detail(StatusCode::NOT_FOUND, "not found")),
     }
@@ -83,11 +84,14 @@ fn authorize(
     })
 }
 
-/// Tells connectors that know our additions how long they may take for a webhook.
-fn with_deadline(mut reply: Reply, announced: &Announced, deadline: Duration) -> Reply {
+/// Tells connectors that know our additions how long they may take for a webhook, and how many settlements they may tell at
+/// once.
+fn with_terms(mut reply: Reply, announced: &Announced, deadline: Duration) -> Reply {
     if announced.version {
         let seconds = HeaderValue::from(deadline.as_secs());
-        reply.headers_mut().insert(HeaderName::from_static(ACK_TIMEOUT_HEADER), seconds);
+        let headers = reply.headers_mut();
+        headers.insert(HeaderName::from_static(ACK_TIMEOUT_HEADER), seconds);
+        headers.insert(HeaderName::from_static(SETTLEMENTS_HEADER), HeaderValue::from(settlements::MOST));
     }
     reply
 }

@@ -23,6 +23,7 @@ mod reload;
 mod request;
 mod router;
 mod session;
+mod settlements;
 mod source;
 mod status;
 mod tables;

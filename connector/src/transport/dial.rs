@@ -1,7 +1,7 @@
 //! From an address to a connection: TCP, a proxy, TLS, HTTP, the upgrade by hand.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,14 +11,14 @@ use engine::ledger::Window;
 use http::header::{AUTHORIZATION, CONNECTION, HOST, LOCATION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY};
 use http::header::{PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use schemas::wire::compatible::{TAP_HEADER, WINDOW_HEADER};
-use schemas::wire::{ACK_TIMEOUT_HEADER, SUBPROTOCOL, VERSION, VERSION_HEADER};
+use schemas::wire::{ACK_TIMEOUT_HEADER, SETTLEMENTS_HEADER, SUBPROTOCOL, VERSION, VERSION_HEADER};
 use tokio_util::task::AbortOnDropHandle;
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
@@ -43,8 +43,8 @@ pub(super) const STATUS: usize = 64 * 1024;
 /// How long a webhook may be in flight with receivers that do not say it, in seconds.
 const ACK_DEADLINE: u64 = 30;
 
-/// The body of a request: none has one.
-pub(super) type Body = Empty<Bytes>;
+/// The body of a request: only settlements have one.
+pub(super) type Body = Full<Bytes>;
 
 /// Makes connections to one channel's receiver.
 pub(crate) struct Dialer {
@@ -62,6 +62,8 @@ pub(crate) struct Dialer {
     versioned: AtomicBool,
     /// How long the receiver said that a webhook may take, in seconds.
     deadline: Arc<AtomicU64>,
+    /// How many settlements the receiver said that one request may tell; 0 until it did.
+    settlements: AtomicUsize,
 }
 
 /// What a [`Dialer`] needs beside the address and the token.
@@ -161,6 +163,7 @@ impl Dialer {
             network,
             versioned,
             deadline,
+            settlements: AtomicUsize::new(0),
         })
     }
 
@@ -202,6 +205,11 @@ impl Dialer {
     /// Returns true when the receiver has said that it knows our additions to the protocol.
     pub(crate) fn is_versioned(&self) -> bool {
         self.versioned.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many settlements one request may tell; none when the receiver has not said that it takes several.
+    pub(super) fn settlements(&self) -> Option<usize> {
+        Some(self.settlements.load(Ordering::Relaxed)).filter(|most| *most > 0)
     }
 
     /// Upgrades a connection; with `native`, offers our own protocol. Returns whether it was selected. Cancelling drops
@@ -286,9 +294,11 @@ impl Dialer {
         if response.headers().contains_key(VERSION_HEADER) {
             self.versioned.store(true, Ordering::Relaxed);
         }
-        let seconds = response.headers().get(ACK_TIMEOUT_HEADER).and_then(|told| told.to_str().ok());
-        if let Some(seconds) = seconds.and_then(|told| told.parse().ok()) {
+        if let Some(seconds) = number(&response, ACK_TIMEOUT_HEADER) {
             self.deadline.store(seconds, Ordering::Relaxed);
+        }
+        if let Some(most) = number(&response, SETTLEMENTS_HEADER) {
+            self.settlements.store(most, Ordering::Relaxed);
         }
         Ok(response)
     }
@@ -373,6 +383,11 @@ impl Dialer {
             status => ConnectError::Answer(status, text),
         }
     }
+}
+
+/// Returns the number that a header of an answer holds.
+fn number<N: std::str::FromStr>(response: &Response<Incoming>, header: &str) -> Option<N> {
+    response.headers().get(header)?.to_str().ok()?.parse().ok()
 }
 
 /// Puts an error and its causes into words; those of HTTP leave their causes out.

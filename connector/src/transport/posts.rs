@@ -1,12 +1,17 @@
-//! Settlements over HTTP: one request each, over connections that are kept.
+//! Settlements over HTTP, over connections that are kept: many in one request where the receiver takes that, else one
+//! request each.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use bytestring::ByteString;
+use engine::clock;
 use futures::StreamExt;
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
+use schemas::wire::SETTLEMENTS_TYPE;
 use schemas::wire::compatible::FromConnector;
 
 use super::dial::{Dialer, Http, TIMEOUT, Through, front};
@@ -26,6 +31,13 @@ struct Shared {
     /// The id that the receiver gave the stream.
     session: Mutex<ByteString>,
     idle: Mutex<Vec<Http>>,
+}
+
+/// One request.
+struct Post {
+    path: String,
+    /// Settlements, one per line; empty when the path says it all.
+    lines: Bytes,
 }
 
 /// Why a request came to nothing.
@@ -52,8 +64,7 @@ impl Posts {
     /// # Errors
     /// Something could not be told, and the stream is over.
     pub(super) async fn tell(self, all: Vec<FromConnector>) -> Result<(), String> {
-        let paths: Vec<String> = all.iter().filter_map(|told| path(&self.0.dialer, told)).collect();
-        let posts = paths.into_iter().map(|path| self.clone().post(path));
+        let posts = self.posts(all).into_iter().map(|post| self.clone().post(post));
         let mut requests = futures::stream::iter(posts).buffer_unordered(AT_ONCE);
         while let Some(told) = requests.next().await {
             told?;
@@ -61,10 +72,33 @@ impl Posts {
         Ok(())
     }
 
-    async fn post(self, path: String) -> Result<(), String> {
+    /// Returns the requests that tell everything.
+    fn posts(&self, all: Vec<FromConnector>) -> Vec<Post> {
+        let dialer = &self.0.dialer;
+        let (mut lines, mut posts) = (Vec::new(), Vec::new());
+        for told in &all {
+            match told {
+                FromConnector::Settle { .. } | FromConnector::Progress { .. }
+                    if dialer.settlements().is_some() =>
+                {
+                    lines.push(told.encode(clock::now()));
+                }
+                told => {
+                    posts.extend(path(dialer, told).map(|path| Post { path, lines: Bytes::new() }));
+                }
+            }
+        }
+        posts.extend(lines.chunks(dialer.settlements().unwrap_or(1)).map(|lines| Post {
+            path: dialer.address().connect_path("ack"),
+            lines: lines.join("\n").into(),
+        }));
+        posts
+    }
+
+    async fn post(self, post: Post) -> Result<(), String> {
         let mut waits = WAITS.into_iter();
         loop {
-            let tried = tokio::time::timeout(TIMEOUT, self.try_post(&path)).await;
+            let tried = tokio::time::timeout(TIMEOUT, self.try_post(&post)).await;
             let why = match tried.unwrap_or_else(|_| Err(Failed::Again("no answer in time".to_owned()))) {
                 Ok(()) => return Ok(()),
                 Err(Failed::Over(why)) => return Err(why),
@@ -75,14 +109,18 @@ impl Posts {
         }
     }
 
-    async fn try_post(&self, path: &str) -> Result<(), Failed> {
+    async fn try_post(&self, post: &Post) -> Result<(), Failed> {
         let again = |error: super::ConnectError| Failed::Again(error.to_string());
         let kept = self.idle().pop();
         let mut http = match kept {
             Some(http) => http,
             None => self.0.dialer.open(Through::Request).await.map_err(again)?,
         };
-        let mut request = self.0.dialer.request(Method::POST, path, Through::Request);
+        let mut request = self.0.dialer.request(Method::POST, &post.path, Through::Request);
+        if !post.lines.is_empty() {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(SETTLEMENTS_TYPE));
+            *request.body_mut() = post.lines.clone().into();
+        }
         let session = self.0.session.lock().unwrap_or_else(PoisonError::into_inner).to_string();
         if let Ok(session) = HeaderValue::try_from(session) {
             request.headers_mut().insert(HeaderName::from_static("x-connection-id"), session);

@@ -16,6 +16,13 @@ pub const VERSION_HEADER: &str = "webhook-connect-version";
 /// take for a webhook without a sign of progress, in seconds.
 pub const ACK_TIMEOUT_HEADER: &str = "webhook-connect-ack-timeout";
 
+/// The header by which a receiver tells connectors that announced the version how many settlements one
+/// `POST /connect/ack` may tell in its body, one message per line.
+pub const SETTLEMENTS_HEADER: &str = "webhook-connect-settlements";
+
+/// The media type of a body with several settlements.
+pub const SETTLEMENTS_TYPE: &str = "application/x-ndjson";
+
 /// The value of [`VERSION_HEADER`].
 pub const VERSION: &str = "1";
 
