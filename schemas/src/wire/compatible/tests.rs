@@ -173,3 +173,12 @@ proptest! {
         drop((Polled::decode(&text), FromReceiver::decode_event("webhook", &text)));
     }
 }
+
+#[test]
+fn the_largest_webhook_fits_into_the_largest_text_and_not_into_what_an_unannounced_connector_takes() {
+    const BODY: &[u8] = &[0; 10 << 20];
+    let longest = longest(&example(BODY), BodyForm::Base64);
+    let heads = 1 << 20;
+    assert!(longest + heads <= LARGEST_TEXT && longest > LARGEST_UNANNOUNCED);
+    assert_eq!(LARGEST_UNANNOUNCED, 4 * 1024 * 1024, "the limit of the reference's WebSocket client");
+}
