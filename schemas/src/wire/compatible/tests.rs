@@ -235,3 +235,12 @@ fn a_body_is_json_when_all_of_it_is() {
     assert_eq!(cases, [true, true, true, false, false, false]);
     assert!(!is_json(b"\"\xe9\""));
 }
+
+#[test]
+fn a_header_that_is_not_ascii_travels_as_base64_also_when_it_is_text() {
+    let mut sent = example(b"1");
+    std::sync::Arc::make_mut(&mut sent.head).headers =
+        [("a", "é".as_bytes()), ("b", b"e")].into_iter().collect();
+    let text = webhook(&sent, BodyForm::Payload);
+    assert!(text.contains("\"header_list\":[[\"a\",{\"base64\":\"w6k=\"}],[\"b\",\"e\"]]"), "{text}");
+}
