@@ -244,3 +244,15 @@ fn a_header_that_is_not_ascii_travels_as_base64_also_when_it_is_text() {
     let text = webhook(&sent, BodyForm::Payload);
     assert!(text.contains("\"header_list\":[[\"a\",{\"base64\":\"w6k=\"}],[\"b\",\"e\"]]"), "{text}");
 }
+
+#[test]
+fn what_a_receiver_says_beside_webhooks_is_read_back() {
+    let (now, missed) = (SystemTime::now(), Gap { missed: 3, first: 4, last: 6 });
+    let said = FromReceiver::Connected { connection: "wsc_1".into(), channel: "c".into() };
+    assert_eq!(FromReceiver::decode(&connected("wsc_1", "c", now)), Ok(said));
+    assert_eq!(FromReceiver::decode(&heartbeat(now)), Ok(FromReceiver::Heartbeat));
+    assert_eq!(FromReceiver::decode_event("heartbeat", &heartbeat_data(now)), Ok(FromReceiver::Heartbeat));
+    assert_eq!(FromReceiver::decode(&gap(missed)), Ok(FromReceiver::Gap(missed)));
+    let ended = FromReceiver::decode_event("error", "{\"error\":\"unauthorized\"}");
+    assert_eq!(ended, Ok(FromReceiver::Error("unauthorized".into())));
+}
