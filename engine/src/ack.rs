@@ -228,7 +228,7 @@ impl Ack {
     }
 
     /// Makes `branches` duties out of one. The parent is settled with the most severe outcome once every branch has
-    /// reported. No branches report as abandoned.
+    /// reported; of equally severe ones the first counts. No branches report as abandoned.
     pub fn split(self, branches: usize) -> Vec<Self> {
         let state = State { parent: Some(self), left: branches, worst: Outcome::Delivered };
         let split = Arc::new(Split(Mutex::new(state)));
@@ -293,6 +293,7 @@ impl Split {
 #[cfg(all(test, not(webhook_connect_loom)))]
 mod tests {
     use super::*;
+    use crate::ledger::{Ledger, Window};
 
     fn failed(why: &str) -> Outcome {
         Outcome::Failed { reason: Reason::new(why) }
@@ -326,6 +327,25 @@ mod tests {
     }
 
     #[test]
+    fn of_equally_severe_branches_the_first_is_reported() {
+        let (ack, mut answer) = Ack::waiter();
+        let [a, b] = <[Ack; 2]>::try_from(ack.split(2)).unwrap();
+        b.settle(failed("came first"));
+        a.settle(failed("came second"));
+        assert_eq!(answer.try_recv(), Ok(failed("came first")));
+    }
+
+    #[test]
+    fn progress_of_a_branch_is_progress_of_what_was_split() {
+        let mut ledger = Ledger::new(Window { events: 1, bytes: 1 });
+        let (key, ack) = ledger.open(1, ());
+        let mut branches = ack.split(2);
+        let branch = branches.remove(0).split(1).remove(0);
+        branch.progress();
+        assert_eq!(ledger.take().progressed, [key]);
+    }
+
+    #[test]
     fn a_split_into_nothing_is_abandoned() {
         let (ack, mut answer) = Ack::waiter();
         assert!(ack.split(0).is_empty());
@@ -336,5 +356,23 @@ mod tests {
     fn a_reason_is_cut_at_a_character() {
         let reason = Reason::new(&"é".repeat(400));
         assert_eq!(reason.as_str().len(), Reason::MAX);
+    }
+
+    #[test]
+    fn a_reason_keeps_what_the_destination_showed_and_prints_its_text() {
+        let reason = Reason::new("503 from the destination");
+        assert_eq!(reason.symptom(), None);
+        let reason = reason.showing(Symptom::Status(503));
+        assert_eq!(reason.symptom(), Some(Symptom::Status(503)));
+        assert_eq!(
+            (reason.as_str(), reason.to_string().as_str()),
+            ("503 from the destination", reason.as_str())
+        );
+    }
+
+    #[test]
+    fn a_cause_has_its_word() {
+        let words = [Cause::Lost, Cause::Unreachable, Cause::Failed].map(Cause::as_str);
+        assert_eq!(words, ["lost", "unreachable", "failed"]);
     }
 }

@@ -239,6 +239,7 @@ impl Mailbox {
 
 #[cfg(all(test, not(webhook_connect_loom)))]
 mod tests {
+    use futures::FutureExt;
     use proptest::prelude::*;
 
     use super::*;
@@ -285,6 +286,42 @@ mod tests {
     #[test]
     fn a_window_of_nothing_has_no_room() {
         assert!(!Ledger::<()>::new(window(0, 100)).has_room(0));
+    }
+
+    #[test]
+    fn the_bell_rings_at_progress_and_at_a_report_and_once_for_each() {
+        let bell = Bell::default();
+        let rung = || bell.rung().now_or_never().is_some();
+        let mut ledger = Ledger::ringing(window(1, 100), bell.clone());
+        let (_, ack) = ledger.open(1, ());
+        assert!(!rung(), "nothing was reported");
+        ack.progress();
+        assert_eq!((rung(), rung()), (true, false));
+        ack.settle(Outcome::Delivered);
+        assert_eq!((rung(), rung()), (true, false));
+    }
+
+    #[test]
+    fn what_is_remembered_can_be_changed_while_the_entry_is_open() {
+        let mut ledger = Ledger::new(window(2, 100));
+        let (key, ack) = ledger.open(1, "first");
+        let (_, _held) = ledger.open(1, "second");
+        *ledger.memo(key).unwrap() = "changed";
+        assert_eq!(ledger.memos().copied().collect::<Vec<_>>(), ["changed", "second"]);
+        ack.settle(Outcome::Delivered);
+        assert_eq!(ledger.take().settled, [(key, "changed", Outcome::Delivered)]);
+        assert_eq!(ledger.memo(key), None);
+    }
+
+    #[test]
+    fn a_ledger_that_is_closed_gives_back_what_was_open_and_takes_no_late_report() {
+        let mut ledger = Ledger::new(window(3, 100));
+        let acks = ["a", "b"].map(|memo| ledger.open(10, memo).1);
+        assert!(!ledger.is_empty());
+        assert_eq!(ledger.close(), ["a", "b"]);
+        assert_eq!((ledger.is_empty(), ledger.len(), ledger.bytes()), (true, 0, 0));
+        drop(acks);
+        assert_eq!(ledger.take().settled, []);
     }
 
     /// One step of whoever uses a ledger.

@@ -1,5 +1,16 @@
 //! The driver over the memory store, on tokio's paused clock.
 
+mod bare;
+mod changes;
+mod handing;
+mod intake;
+mod running;
+mod sessions;
+mod settling;
+mod store;
+mod timing;
+mod tracked;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +21,7 @@ use engine::ledger::Window;
 use engine::limits::{Limits, Overflow};
 use engine::meter::{Edge, Meter};
 use engine::port::{Out, Verified, edge};
-use engine::store::ParkCause;
+use engine::store::{ParkCause, Store};
 use engine::supply::{Figures, Subscription, Supply, supply};
 use engine::webhook::{Event, Head, Id, Webhook, from_micros, to_micros};
 use tokio::sync::watch;
@@ -25,19 +36,26 @@ const WIDE: Window = Window { events: 10, bytes: 1 << 20 };
 struct Bench {
     out: Option<Out<Verified>>,
     supply: Supply,
+    meter: Meter,
     task: tokio::task::JoinHandle<Result<(), engine::kind::StageError>>,
     _stop: watch::Sender<bool>,
 }
 
 impl Bench {
     fn start(limits: Limits) -> Self {
+        Self::over(limits, Memory::default())
+    }
+
+    fn over(limits: Limits, store: impl Store) -> Self {
         let (out, input) = edge(64, Edge::new(&Meter::default(), "buffer"));
         let (supply, demand) = supply();
         let (stop, stopped) = watch::channel(false);
         let cx = Context::new("buffer", stopped);
-        let buffer = Buffer { channel: "c".to_owned(), limits, store: Memory::default(), cx };
+        let meter = cx.meter.clone();
+        let buffer = Buffer { channel: "c".to_owned(), limits, store, cx };
         let wiring = Wiring { input: Some(input), demand: Some(demand), ..Wiring::default() };
-        Self { out: Some(out), supply, task: tokio::spawn(Box::new(buffer).run(wiring)), _stop: stop }
+        let task = tokio::spawn(Box::new(buffer).run(wiring));
+        Self { out: Some(out), supply, meter, task, _stop: stop }
     }
 
     async fn post(&self, body: &'static str) -> Outcome {

@@ -172,4 +172,87 @@ proptest! {
         drop((FromReceiver::decode(&text), FromConnector::decode(&text), FromConnector::from_query(&text)));
         drop((Polled::decode(&text), FromReceiver::decode_event("webhook", &text)));
     }
+
+    #[test]
+    fn no_webhook_is_longer_than_its_bound(
+        value in proptest::collection::vec(0x20_u8.., 0..2_000),
+        body: Vec<u8>,
+    ) {
+        let mut sent = example(b"");
+        std::sync::Arc::make_mut(&mut sent.head).headers = [("x-\"tag", value)].into_iter().collect();
+        sent.body = body.into();
+        for form in [BodyForm::Payload, BodyForm::Base64] {
+            let form = if is_json(&sent.body) { form } else { BodyForm::Base64 };
+            prop_assert!(webhook(&sent, form).len() <= longest(&sent, form));
+        }
+    }
+}
+
+#[test]
+fn the_largest_webhook_fits_into_the_largest_text_and_not_into_what_an_unannounced_connector_takes() {
+    const BODY: &[u8] = &[0; 10 << 20];
+    let longest = longest(&example(BODY), BodyForm::Base64);
+    let heads = 1 << 20;
+    assert!(longest + heads <= LARGEST_TEXT && longest > LARGEST_UNANNOUNCED);
+    assert_eq!(LARGEST_UNANNOUNCED, 4 * 1024 * 1024, "the limit of the reference's WebSocket client");
+}
+
+#[test]
+fn a_foreign_message_id_names_the_webhook_by_its_fnv_1a_hash() {
+    let text = "{\"type\":\"webhook\",\"message_id\":\"a\",\"webhook_id\":\"w1\",\"payload\":1}";
+    let Ok(FromReceiver::Webhook(received)) = FromReceiver::decode(text) else { panic!("a webhook") };
+    // The published hash of “a”.
+    assert_eq!(received.webhook.id(), Id(0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964_u128.to_be_bytes()));
+}
+
+#[test]
+fn a_lost_webhook_goes_again_at_once_unless_a_delay_is_told() {
+    for (told, read) in [(None, Duration::ZERO), (Some(Duration::from_secs(2)), Duration::from_secs(2))] {
+        let settle = |delay, cause| FromConnector::Settle {
+            message: "msg_1".into(),
+            outcome: Outcome::Abandoned { delay, cause, reason: None },
+        };
+        let wanted = settle(Some(read), Cause::Unreachable);
+        assert_eq!(FromConnector::decode(&settle(told, Cause::Lost).encode(SystemTime::now())), Ok(wanted));
+    }
+}
+
+#[test]
+fn the_bound_of_a_webhooks_length_counts_each_part_as_often_as_it_can_take() {
+    let mut webhook = example(b"0123456789");
+    let head = std::sync::Arc::make_mut(&mut webhook.head);
+    head.webhook = "eleven-long".into();
+    head.target = "/seven7".into();
+    head.headers = [("abc", b"12345".as_slice()), ("d", b"")].into_iter().collect();
+    let parts = |body: usize| body + (4 * 8 + 32) + (4 + 32) + 2 * 7 + 2 * 11 + 1_024;
+    assert_eq!(longest(&webhook, BodyForm::Payload), parts(10));
+    assert_eq!(longest(&webhook, BodyForm::Base64), parts(16));
+}
+
+#[test]
+fn a_body_is_json_when_all_of_it_is() {
+    let cases = ["{\"a\":1}", " null ", "\"\u{e9}\"", "", "{} {}", "{"].map(|body| is_json(body.as_bytes()));
+    assert_eq!(cases, [true, true, true, false, false, false]);
+    assert!(!is_json(b"\"\xe9\""));
+}
+
+#[test]
+fn a_header_that_is_not_ascii_travels_as_base64_also_when_it_is_text() {
+    let mut sent = example(b"1");
+    std::sync::Arc::make_mut(&mut sent.head).headers =
+        [("a", "é".as_bytes()), ("b", b"e")].into_iter().collect();
+    let text = webhook(&sent, BodyForm::Payload);
+    assert!(text.contains("\"header_list\":[[\"a\",{\"base64\":\"w6k=\"}],[\"b\",\"e\"]]"), "{text}");
+}
+
+#[test]
+fn what_a_receiver_says_beside_webhooks_is_read_back() {
+    let (now, missed) = (SystemTime::now(), Gap { missed: 3, first: 4, last: 6 });
+    let said = FromReceiver::Connected { connection: "wsc_1".into(), channel: "c".into() };
+    assert_eq!(FromReceiver::decode(&connected("wsc_1", "c", now)), Ok(said));
+    assert_eq!(FromReceiver::decode(&heartbeat(now)), Ok(FromReceiver::Heartbeat));
+    assert_eq!(FromReceiver::decode_event("heartbeat", &heartbeat_data(now)), Ok(FromReceiver::Heartbeat));
+    assert_eq!(FromReceiver::decode(&gap(missed)), Ok(FromReceiver::Gap(missed)));
+    let ended = FromReceiver::decode_event("error", "{\"error\":\"unauthorized\"}");
+    assert_eq!(ended, Ok(FromReceiver::Error("unauthorized".into())));
 }
