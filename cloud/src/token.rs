@@ -76,7 +76,7 @@ pub(crate) fn presented<'r>(shared: &Shared, headers: &'r HeaderMap, query: Opti
     if !token.is_empty() || !shared.settings.allow_query_token {
         return token.into();
     }
-    let found = schemas::wire::query::pairs(query.unwrap_or_default()).find(|(name, _)| name == "token");
+    let found = engine::query::pairs(query.unwrap_or_default()).find(|(name, _)| name == "token");
     found.map(|(_, token)| token.into_bytes()).unwrap_or_default().into()
 }
 

@@ -8,6 +8,8 @@ pub mod webhook;
 
 pub mod headers;
 
+pub mod query;
+
 pub mod moment;
 
 pub mod record;

@@ -9,13 +9,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use engine::clock;
 use engine::ledger::Window;
+use engine::query;
 use engine::supply::Gone;
 use engine::tap::{Missed, Tap};
 use engine::webhook::Event;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
+use schemas::wire::compatible;
 use schemas::wire::compatible::Gap;
-use schemas::wire::{compatible, query};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 

@@ -4,7 +4,6 @@ pub mod ascii;
 pub mod compatible;
 pub mod frame;
 mod get;
-pub mod query;
 
 /// The WebSocket subprotocol of the native dialect.
 pub const SUBPROTOCOL: &str = "webhook-connect.v1";

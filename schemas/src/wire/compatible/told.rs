@@ -6,11 +6,11 @@ use bytestring::ByteString;
 use engine::ack::{Cause, Outcome, Reason};
 use engine::ledger::Window;
 use engine::moment;
+use engine::query;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{FromConnector, NotUnderstood};
-use crate::wire::query;
 
 /// Any message of a connector, as JSON or as the query of `POST /connect/ack`.
 #[derive(Default, Deserialize)]
