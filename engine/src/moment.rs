@@ -6,6 +6,9 @@ use crate::webhook::{from_micros, to_micros};
 
 const DAY: u64 = 86_400;
 
+/// The first second that has no year of four digits.
+const TOO_LATE: u64 = 253_402_300_800;
+
 /// Writes a time.
 #[must_use]
 pub fn to_text(time: SystemTime) -> String {
@@ -30,6 +33,9 @@ pub fn from_text(text: &str) -> Option<SystemTime> {
         return None;
     }
     let seconds = days(year, month, day)? * DAY + hour * 3600 + minute * 60 + second;
+    if seconds >= TOO_LATE {
+        return None;
+    }
     let digits = &format!("{fraction:0<6}")[..6];
     Some(from_micros(seconds * 1_000_000 + digits.parse::<u64>().ok()?))
 }
@@ -101,6 +107,7 @@ mod tests {
             "2023-13-14T00:00:00Z",
             "2023-11-14T22:13:20",
             "2023-11-14T22:13:20.é+00:00",
+            "9999-12-31T23:59:60Z",
         ] {
             assert_eq!(from_text(text), None, "{text}");
         }

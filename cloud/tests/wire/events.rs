@@ -177,6 +177,36 @@ async fn acknowledgements_are_answered_as_the_references_connector_expects() {
 }
 
 #[tokio::test]
+async fn many_settlements_come_in_one_request_to_connectors_that_know_our_additions() {
+    let receiver = Receiver::start(json!({})).await;
+    let mut events = Events::open(&receiver).await;
+    assert!(!events.head.contains("webhook-connect-settlements"), "{}", events.head);
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        receiver.accepts("json", b"{}").await;
+        ids.push(id_of(&events.data("webhook").await));
+    }
+    let own = authorization();
+    let body = format!(
+        "{{\"type\":\"ack\",\"message_id\":\"{}\"}}\n{{\"type\":\"nack\",\"message_id\":\"{}\",\"retry\":false}}\n\
+         {{\"type\":\"progress\",\"message_id\":\"{}\"}}\nnonsense\n{{\"type\":\"window\",\"events\":0}}\n\
+         {{\"type\":\"ack\",\"message_id\":\"msg_00000000000000000000000000000000\"}}\n",
+        ids[0], ids[1], ids[2]
+    );
+    let stranger = receiver.settles("Authorization: Bearer wrong", &body).await;
+    assert_eq!(stranger.detail(), (401, "Invalid token".to_owned()));
+    let told = receiver.settles(&own, &body).await;
+    assert_eq!((told.status, told.json()), (200, json!({ "status": "ok", "settled": 3, "unknown": 3 })));
+    receiver.comes_to("messages_delivered", 1).await;
+    receiver.parks(&ids[1]).await;
+    let ack = format!("{{\"type\":\"ack\",\"message_id\":\"{}\"}}\n", ids[3]);
+    let too_many = receiver.settles(&own, &ack.repeat(257)).await;
+    assert_eq!(too_many.status, 422, "{too_many:?}");
+    let too_large = receiver.settles(&own, &"x".repeat((1 << 20) + 1)).await;
+    assert_eq!(too_large.status, 413, "{too_large:?}");
+}
+
+#[tokio::test]
 async fn a_heartbeat_by_http_is_known_by_its_connection() {
     let receiver = Receiver::start(json!({})).await;
     let mut events = Events::open(&receiver).await;

@@ -8,6 +8,7 @@ mod golden;
 mod plan;
 mod precedence;
 mod running;
+mod testing;
 
 use std::path::{Path, PathBuf};
 

@@ -86,6 +86,14 @@ impl Receiver {
         self.asks(&format!("POST /connect/ack?{query}"), &lines).await
     }
 
+    /// Sends settlements in one request.
+    pub(crate) async fn settles(&self, authorization: &str, body: &str) -> Answer {
+        let length = format!("content-length: {}", body.len());
+        let lines = [authorization, "X-Connection-ID: any", "content-type: application/x-ndjson", &length];
+        let head = http::request("POST /connect/ack", &lines);
+        http::ask(self.address, &[head.as_bytes(), body.as_bytes()].concat()).await
+    }
+
     /// Returns the channel's figures.
     pub(crate) async fn stats(&self) -> Value {
         self.admin("stats").await

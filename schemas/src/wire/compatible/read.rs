@@ -8,7 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use engine::headers::Headers;
 use engine::moment;
-use engine::webhook::{Head, Id, Transit, Webhook};
+use engine::webhook::{Head, Id, Transit, Webhook, from_micros, to_micros};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -141,8 +141,9 @@ impl Read<'_> {
         };
         let path = self.path.unwrap_or_else(|| format!("/webhook/{webhook}"));
         let target = self.query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
-        let received =
-            self.timestamp.as_deref().and_then(moment::from_text).unwrap_or_else(engine::clock::now);
+        let received = self.timestamp.as_deref().and_then(moment::from_text);
+        // Whole microseconds, as what is written.
+        let received = received.unwrap_or_else(|| from_micros(to_micros(engine::clock::now())));
         let head = Head {
             id: id_of(&message),
             webhook,

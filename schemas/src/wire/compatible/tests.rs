@@ -256,3 +256,12 @@ fn what_a_receiver_says_beside_webhooks_is_read_back() {
     let ended = FromReceiver::decode_event("error", "{\"error\":\"unauthorized\"}");
     assert_eq!(ended, Ok(FromReceiver::Error("unauthorized".into())));
 }
+
+#[test]
+fn a_webhook_without_a_time_gets_one_that_survives_being_written() {
+    let text = r#"{"type":"webhook","message_id":"m1","webhook_id":"w","payload":null}"#;
+    let Ok(FromReceiver::Webhook(first)) = FromReceiver::decode(text) else { panic!("not understood") };
+    let written = webhook(&first.webhook, BodyForm::Base64);
+    let Ok(FromReceiver::Webhook(again)) = FromReceiver::decode(&written) else { panic!("not understood") };
+    assert_eq!(again.webhook.head.received, first.webhook.head.received);
+}
