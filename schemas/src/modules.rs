@@ -28,11 +28,12 @@ pub const MODULES: [&str; 20] = [
 ];
 
 /// The ways a sender can prove itself.
-pub const AUTH: [&str; 11] = [
+pub const AUTH: [&str; 12] = [
     "authorization",
     "basic_auth",
     "jwt",
     "hmac",
+    "signature",
     "ip_whitelist",
     "header_auth",
     "query_auth",

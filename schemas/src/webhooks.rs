@@ -18,13 +18,14 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 14] = [
+pub(crate) const KNOWN: [&str; 15] = [
     "data_type",
     "module",
     "module-config",
     "authorization",
     "basic_auth",
     "hmac",
+    "signature",
     "response",
     "connection",
     "retry",
@@ -128,9 +129,10 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     };
     push(last.clone(), "receive", implied(settings), Vec::new());
     let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in ["authorization", "basic_auth", "hmac"] {
+    for auth in ["authorization", "basic_auth", "hmac", "signature"] {
         gates.extend(entry.get(auth).map(|settings| (auth, settings)));
     }
+    warn_of_stripe(entry, faults);
     if gates.is_empty() {
         if !LATER.iter().any(|key| entry.get(key).is_some()) {
             faults
@@ -146,6 +148,15 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         push(name.clone(), module, settings, vec![From::out(std::mem::replace(&mut last, name))]);
     }
     last
+}
+
+/// Says what real Stripe sends, where settings expect a header that only imitations of it have.
+fn warn_of_stripe(entry: &Node, faults: &mut Faults) {
+    let header = entry.get("hmac").and_then(|hmac| hmac.get("header"));
+    let Some(header) = header.filter(|header| header.text() == Some("X-Stripe-Signature")) else { return };
+    let problem = "Stripe itself signs in another way and another header; for it, replace `hmac` with \
+                   `\"signature\": {\"provider\": \"stripe\", \"secret\": ..}`";
+    faults.warn(header.at(), problem);
 }
 
 fn is_json(entry: &Node, faults: &mut Faults) -> bool {

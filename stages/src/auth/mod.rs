@@ -7,6 +7,8 @@ pub(crate) mod authorization;
 pub(crate) mod basic_auth;
 pub(crate) mod hmac;
 pub(crate) mod open;
+mod scheme;
+pub(crate) mod signature;
 
 use engine::ack::Answer;
 use engine::webhook::Webhook;
