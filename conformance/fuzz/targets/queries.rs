@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use libfuzzer_sys::fuzz_target;
 use schemas::wire::compatible::FromConnector;
-use schemas::wire::query;
+use engine::query;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };

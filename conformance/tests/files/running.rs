@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use conformance::case::{Failed, ensure, ensure_eq};
@@ -83,6 +83,13 @@ impl Running {
         self.post(webhook, body, (header, &signature(SECRET, body.as_bytes()))).await
     }
 
+    /// Posts a webhook as Stripe signs it.
+    async fn post_as_stripe(&self, body: &'static str) -> Result<u16, Failed> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let signed = signature(SECRET, format!("{now}.{body}").as_bytes()).replace("sha256", "v1");
+        self.post("stripe_relay", body, ("Stripe-Signature", &format!("t={now},{signed}"))).await
+    }
+
     /// Waits for what arrives and returns it, each as its target and its body.
     async fn arrived(&self, count: usize) -> Result<Vec<String>, Failed> {
         let arrived = self.destination.reached(count).await;
@@ -112,9 +119,9 @@ async fn two_webhooks_go_through_one_receiver_with_one_token_to_a_destination_an
 -> Result<(), Failed> {
     let near = ["receiver", "--config", "webhooks.json", "--receiver-config", "receiver.json"];
     let mut running = Running::start("relay", &near, "connector.json").await?;
-    let stripe = running.post_signed("stripe_relay", r#"{"paid":1}"#, "X-Stripe-Signature").await?;
+    let stripe = running.post_as_stripe(r#"{"paid":1}"#).await?;
     let github = running.post_signed("github_relay", r#"{"pushed":1}"#, "X-Hub-Signature-256").await?;
-    let forged = running.post("stripe_relay", "{}", ("X-Stripe-Signature", "sha256=00")).await?;
+    let forged = running.post("stripe_relay", "{}", ("Stripe-Signature", "t=1,v1=00")).await?;
     ensure_eq("the answers", &[stripe, github, forged], &[200, 200, 401])?;
     let wanted = [r#"/ci-triggers {"pushed":1}"#, r#"/payment-events {"paid":1}"#];
     ensure_eq("what arrives", &running.arrived(2).await?, &wanted.map(str::to_owned).to_vec())?;
@@ -128,7 +135,7 @@ async fn two_webhooks_go_through_one_receiver_with_one_token_to_a_destination_an
 async fn a_channel_with_its_own_token_needs_no_more_than_the_receivers_url() -> Result<(), Failed> {
     let near = ["receiver", "--config", "webhooks.json", "--buffer", "embedded:data"];
     let running = Running::start("channel-tokens", &near, "connector.json").await?;
-    let answer = running.post_signed("stripe_relay", r#"{"paid":2}"#, "X-Stripe-Signature").await?;
+    let answer = running.post_as_stripe(r#"{"paid":2}"#).await?;
     ensure_eq("the answer", &answer, &200)?;
     ensure_eq("what arrives", &running.arrived(1).await?, &vec![r#"/payments {"paid":2}"#.to_owned()])?;
     // Without `cloud` in the file, the environment is enough.
