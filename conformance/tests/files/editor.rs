@@ -135,7 +135,7 @@ fn an_editor_marks_each_mistake_at_its_place_and_nothing_else() -> Result<(), Fa
         vec![
             r#""hmca" Property hmca is not allowed."#,
             r#""many" Incorrect type. Expected "integer"."#,
-            r#""md5" Value is not accepted. Valid values: "sha256", "sha1", "sha512"."#,
+            r#""md5" Value is not accepted. Valid values: "sha256", "sha1", "sha384", "sha512"."#,
             r#""webhook_connct" Value is not accepted. Valid values: "webhook_connect", "http_webhook", "log", "save_to_disk"."#,
             r#""xml" Value is not accepted. Valid values: "json", "blob"."#,
             "0 Value is below the minimum of 1.",
