@@ -22,6 +22,9 @@ const VARIABLES: [&str; 9] = [
     "TEAM",
 ];
 
+/// What is suggested for the one example that keeps a header which Stripe itself does not send.
+const SUGGESTED: &str = "for it, replace `hmac`";
+
 /// Checks files of one folder together, and returns what is said when that is not praise.
 fn check(
     folder: &Path,
@@ -36,7 +39,9 @@ fn check(
     }
     let output = command.output()?;
     let told = String::from_utf8(output.stdout)?;
-    let praised = output.status.success() && !told.contains("warning:");
+    let suggested = usize::from(folder.ends_with("examples/relay"));
+    let warnings = (told.matches("warning:").count(), told.matches(SUGGESTED).count());
+    let praised = output.status.success() && warnings == (suggested, suggested);
     Ok((!praised).then(|| format!("{}:\n{told}", folder.display())))
 }
 
@@ -69,7 +74,9 @@ fn blocks(text: &str) -> Vec<&str> {
 fn the_json_in_the_documentation_is_sound() -> Result<(), Failed> {
     let mut wrong = Vec::new();
     let mut count = 0;
-    for document in ["../README.md", "../docs/configuration.md", "../docs/conformance.md"] {
+    for document in
+        ["../README.md", "../docs/configuration.md", "../docs/conformance.md", "../docs/signatures.md"]
+    {
         let text = std::fs::read_to_string(here(document))?;
         for block in blocks(&text) {
             count += 1;

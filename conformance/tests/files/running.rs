@@ -119,9 +119,9 @@ async fn two_webhooks_go_through_one_receiver_with_one_token_to_a_destination_an
 -> Result<(), Failed> {
     let near = ["receiver", "--config", "webhooks.json", "--receiver-config", "receiver.json"];
     let mut running = Running::start("relay", &near, "connector.json").await?;
-    let stripe = running.post_as_stripe(r#"{"paid":1}"#).await?;
+    let stripe = running.post_signed("stripe_relay", r#"{"paid":1}"#, "X-Stripe-Signature").await?;
     let github = running.post_signed("github_relay", r#"{"pushed":1}"#, "X-Hub-Signature-256").await?;
-    let forged = running.post("stripe_relay", "{}", ("Stripe-Signature", "t=1,v1=00")).await?;
+    let forged = running.post("stripe_relay", "{}", ("X-Stripe-Signature", "sha256=00")).await?;
     ensure_eq("the answers", &[stripe, github, forged], &[200, 200, 401])?;
     let wanted = [r#"/ci-triggers {"pushed":1}"#, r#"/payment-events {"paid":1}"#];
     ensure_eq("what arrives", &running.arrived(2).await?, &wanted.map(str::to_owned).to_vec())?;
