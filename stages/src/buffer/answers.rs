@@ -41,7 +41,12 @@ impl<S: Store> Driver<S> {
     }
 
     fn settle_by_id(&mut self, id: Id, outcome: Outcome) -> bool {
-        let Some(sequence) = self.tracked.find(id) else { return false };
+        let Some(sequence) = self.tracked.find(id) else {
+            if outcome == Outcome::Delivered {
+                self.early.note(id);
+            }
+            return false;
+        };
         let flying = self.tracked.place(sequence) == Some(Place::Flying);
         let parked = self.tracked.place(sequence) == Some(Place::Parked);
         match outcome {

@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 
 use super::Buffer;
 use super::changes::Changes;
+use super::early::Early;
 use super::episode::Episode;
 use super::intake::{self, Intake, Taken};
 use super::reading::Reading;
@@ -36,6 +37,8 @@ pub(super) struct Driver<S> {
     pub(super) reading: Reading<S>,
     pub(super) sessions: Sessions,
     pub(super) tracked: Tracked,
+    /// What was confirmed by its id before it was handed out here.
+    pub(super) early: Early,
     /// Fresh webhooks read ahead, in order.
     pub(super) fresh: VecDeque<Stored>,
     /// Webhooks that are due again and were read.
@@ -65,6 +68,7 @@ impl<S: Store> Driver<S> {
             reading: Reading::new(Arc::clone(&store)),
             sessions: Sessions::new(limits.window()),
             tracked: Tracked::default(),
+            early: Early::default(),
             fresh: VecDeque::new(),
             again: VecDeque::new(),
             cursor: 0,

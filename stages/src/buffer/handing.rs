@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use engine::ack::Outcome;
 use engine::clock;
 use engine::ledger::Window;
 use engine::store::{Change, Limit, Loaded, ParkCause, Store, StoreError, Stored, Tries};
@@ -40,14 +41,17 @@ impl<S: Store> Driver<S> {
             let expired = is_expired(stored.webhook.head.received, self.limits.ttl(), clock);
             // A redelivery that was settled by its id while it was read has lost its place.
             let gone = due_again && self.tracked.place(stored.sequence) != Some(Place::Due);
-            if !expired && !gone && !self.sessions.has_room(stored.webhook.weight()) {
+            let confirmed = !gone && self.early.take(stored.webhook.id());
+            if !expired && !gone && !confirmed && !self.sessions.has_room(stored.webhook.weight()) {
                 return;
             }
             let Some(stored) = queue.pop_front() else { return };
             if gone {
                 continue;
             }
-            if expired {
+            if confirmed {
+                self.settle_unheld(&stored);
+            } else if expired {
                 self.park(
                     stored.sequence,
                     Some(Label::of(&stored.webhook)),
@@ -58,6 +62,12 @@ impl<S: Store> Driver<S> {
                 self.give(stored);
             }
         }
+    }
+
+    /// Settles a webhook that was confirmed already, by whoever held it before this buffer was opened.
+    fn settle_unheld(&mut self, stored: &Stored) {
+        self.tracked.fly(stored.sequence, &stored.webhook, stored.tries);
+        self.conclude(stored.sequence, Outcome::Delivered);
     }
 
     fn give(&mut self, stored: Stored) {

@@ -12,6 +12,7 @@
 mod answers;
 mod changes;
 mod driver;
+mod early;
 pub(crate) mod embedded;
 mod episode;
 mod handing;

@@ -330,6 +330,25 @@ async fn a_webhook_is_settled_by_its_id_whoever_holds_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_confirmed_before_it_was_handed_out_is_settled_instead() {
+    let bench = Bench::start(Limits::default());
+    let (first, second) = (webhook("a", SystemTime::now()), webhook("b", SystemTime::now()));
+    let (confirmed, id) = (first.id(), second.id());
+    for webhook in [first, second] {
+        let (ack, answer) = Ack::waiter();
+        bench.out.as_ref().unwrap().send(Event { webhook, ack }).await.unwrap();
+        answer.await.unwrap();
+    }
+    assert_eq!(bench.supply.settle(confirmed, Outcome::Delivered).await, Ok(false), "nobody holds it");
+    assert_eq!(bench.supply.settle(id, Outcome::lost()).await, Ok(false), "only a delivery counts");
+    let mut session = bench.attach(WIDE).await;
+    let held = next(&mut session).await;
+    assert_eq!(held.webhook.id(), id);
+    bench.until(|f| f.stats.delivered == 1).await;
+    assert!(timeout(Duration::from_secs(1), session.events.recv()).await.is_err(), "nothing is left");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_acknowledgement_takes_a_webhook_out_of_the_dead_letters() {
     let bench = Bench::start(Limits { max_deliveries: 1, ..Limits::default() });
     bench.post("a").await;
