@@ -42,7 +42,7 @@ pub(crate) async fn ack(parts: &Parts, shared: &Shared) -> Answer {
     match apply(id, outcome.as_ref(), &channels).await {
         Ok(true) => return done(id),
         Ok(false) => {}
-        Err(Gone) => return reopening(),
+        Err(Gone) => return answer::busy("the channel is being opened again"),
     }
     // It may be one of a channel that does not run at the moment.
     if token::opens_one_away(shared, &parts.headers, parts.uri.query()) { opening() } else { unknown() }
@@ -98,11 +98,6 @@ pub(crate) fn opened(parts: &Parts, shared: &Shared) -> Result<Vec<Arc<Channel>>
 
 fn opening() -> Answer {
     answer::busy("the channel is being opened")
-}
-
-/// What is answered while a channel's buffer has ended and is not there again.
-pub(crate) fn reopening() -> Answer {
-    answer::busy("the channel is being opened again")
 }
 
 /// Notes that the connection named in the headers is alive; returns whether it is known.

@@ -4,6 +4,7 @@
 //! `webhook-connect-settlements` that a receiver takes this, and how many lines.
 
 use bytes::Bytes;
+use engine::ack::Outcome;
 use engine::meter::Metric;
 use engine::webhook::Id;
 use http::header::CONTENT_TYPE;
@@ -15,7 +16,7 @@ use schemas::wire::compatible::FromConnector;
 use serde_json::json;
 use tracing::debug;
 
-use crate::acknowledge::{apply, connection, hear, opened, reopening, unusable};
+use crate::acknowledge::{apply, connection, hear, opened, unusable};
 use crate::answer::{self, Answer};
 use crate::listener::Shared;
 use crate::session::TAP;
@@ -27,13 +28,21 @@ pub(crate) const MOST: u16 = 256;
 /// The largest body, in bytes: as many settlements with the longest reasons fit.
 const LARGEST: usize = 1 << 20;
 
+/// What one line says.
+struct Told {
+    id: Id,
+    /// None when it is progress.
+    outcome: Option<Outcome>,
+}
+
 /// Returns true when a request says that its body holds settlements.
 pub(crate) fn are_in(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == SETTLEMENTS_TYPE.as_bytes())
 }
 
 /// Settles what the lines name, in their order. A line that is not understood is counted and passed over; a webhook that is
-/// not in flight any more counts as unknown. Only 2xx means that all of it was taken in; telling it again does no harm.
+/// not in flight any more counts as unknown. What may belong to a channel that does not run at the moment is named under
+/// `again`, to be told again.
 pub(crate) async fn take(request: Request<Incoming>, shared: &Shared) -> Answer {
     let (parts, body) = request.into_parts();
     let channels = match opened(&parts, shared) {
@@ -44,35 +53,37 @@ pub(crate) async fn take(request: Request<Incoming>, shared: &Shared) -> Answer 
         Ok(text) => text,
         Err(answer) => return answer::closing(*answer),
     };
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    if lines.len() > usize::from(MOST) {
+        return unusable(&format!("more than {MOST} settlements in one request"));
+    }
     hear(&parts.headers, &channels);
-    let (mut settled, mut unknown) = (0, 0);
-    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        if settled + unknown >= u64::from(MOST) {
-            return unusable(&format!("more than {MOST} settlements in one request"));
-        }
-        let Some((id, outcome)) = understand(line) else {
-            shared.meter.counter(Metric::NotUnderstood, "listener", "").add(1);
-            debug!("a settlement was not understood");
-            unknown += 1;
+    let is_tap = connection(&parts.headers).starts_with(TAP);
+    let away = token::opens_one_away(shared, &parts.headers, parts.uri.query());
+    let (mut settled, mut unknown, mut not_understood, mut again) = (0, 0, 0, Vec::new());
+    for line in lines {
+        let Some(Told { id, outcome }) = understand(line) else {
+            not_understood += 1;
             continue;
         };
-        if connection(&parts.headers).starts_with(TAP) {
+        if is_tap {
             continue;
         }
         match apply(id, outcome.as_ref(), &channels).await {
             Ok(true) => settled += 1,
-            Ok(false) => unknown += 1,
-            Err(_) => return reopening(),
+            Ok(false) if !away => unknown += 1,
+            Ok(false) | Err(_) => again.push(id.to_string()),
         }
     }
-    if unknown > 0 && token::opens_one_away(shared, &parts.headers, parts.uri.query()) {
-        // Some may belong to the channel that does not run at the moment.
-        return reopening();
+    if not_understood > 0 {
+        shared.meter.counter(Metric::NotUnderstood, "listener", "").add(not_understood);
+        debug!(not_understood, "settlements were not understood");
     }
-    answer::json_value(StatusCode::OK, &json!({ "status": "ok", "settled": settled, "unknown": unknown }))
+    let told = json!({
+        "status": "ok", "settled": settled, "unknown": unknown, "not_understood": not_understood, "again": again,
+    });
+    answer::json_value(StatusCode::OK, &told)
 }
-
-type Told = (Id, Option<engine::ack::Outcome>);
 
 fn understand(line: &[u8]) -> Option<Told> {
     let (message, outcome) = match FromConnector::decode(std::str::from_utf8(line).ok()?).ok()? {
@@ -80,7 +91,7 @@ fn understand(line: &[u8]) -> Option<Told> {
         FromConnector::Progress { message } => (message, None),
         FromConnector::Window(_) | FromConnector::Heartbeat => return None,
     };
-    Some((message.parse().ok()?, outcome))
+    Some(Told { id: message.parse().ok()?, outcome })
 }
 
 /// Reads the body whole.

@@ -207,6 +207,16 @@ impl Dialer {
         self.versioned.load(Ordering::Relaxed)
     }
 
+    /// Notes how many settlements one request may tell, as the answer to a request for webhooks says it.
+    pub(super) fn note_settlements(&self, response: &Response<Incoming>) {
+        self.settlements.store(number(response, SETTLEMENTS_HEADER).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Notes that settlements are not taken together, whatever was said.
+    pub(super) fn tell_one_by_one(&self) {
+        self.settlements.store(0, Ordering::Relaxed);
+    }
+
     /// Returns how many settlements one request may tell; none when the receiver has not said that it takes several.
     pub(super) fn settlements(&self) -> Option<usize> {
         Some(self.settlements.load(Ordering::Relaxed)).filter(|most| *most > 0)
@@ -296,9 +306,6 @@ impl Dialer {
         }
         if let Some(seconds) = number(&response, ACK_TIMEOUT_HEADER) {
             self.deadline.store(seconds, Ordering::Relaxed);
-        }
-        if let Some(most) = number(&response, SETTLEMENTS_HEADER) {
-            self.settlements.store(most, Ordering::Relaxed);
         }
         Ok(response)
     }

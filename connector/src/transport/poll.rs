@@ -88,6 +88,7 @@ async fn poll(dialer: &Dialer, http: &mut Http, signs: &Signs, wait: Duration) -
     let path = format!("{}/poll?timeout={}&max_messages={most}", dialer.stream_path(), wait.as_secs());
     let request = dialer.request(Method::GET, &path, Through::Request);
     let response = dialer.send(http, request).await.map_err(|error| error.to_string())?;
+    dialer.note_settlements(&response);
     match response.status() {
         StatusCode::NO_CONTENT => return Ok(vec![Found::Alive]),
         StatusCode::OK => {}

@@ -1,23 +1,27 @@
 //! Settlements over HTTP, over connections that are kept: many in one request where the receiver takes that, else one
 //! request each.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 use engine::clock;
 use futures::StreamExt;
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
-use http_body_util::BodyExt;
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use schemas::wire::SETTLEMENTS_TYPE;
 use schemas::wire::compatible::FromConnector;
+use serde::Deserialize;
+use tracing::debug;
 
-use super::dial::{Dialer, Http, TIMEOUT, Through, front};
+use super::dial::{Body, Dialer, Http, TIMEOUT, Through, front};
 
 /// How many requests are under way at a time.
 const AT_ONCE: usize = 8;
+
+/// How large the answer to a settlement may be, in bytes.
+const LARGEST_ANSWER: usize = 64 * 1024;
 
 /// The waits before a request that failed is sent again. Settling twice does no harm.
 const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
@@ -34,10 +38,11 @@ struct Shared {
 }
 
 /// One request.
-struct Post {
-    path: String,
-    /// Settlements, one per line; empty when the path says it all.
-    lines: Bytes,
+enum Post {
+    /// A heartbeat, or one settlement: its path and query say it all.
+    One(String),
+    /// Settlements, one per line.
+    Together(Vec<FromConnector>),
 }
 
 /// Why a request came to nothing.
@@ -64,43 +69,51 @@ impl Posts {
     /// # Errors
     /// Something could not be told, and the stream is over.
     pub(super) async fn tell(self, all: Vec<FromConnector>) -> Result<(), String> {
-        let posts = self.posts(all).into_iter().map(|post| self.clone().post(post));
-        let mut requests = futures::stream::iter(posts).buffer_unordered(AT_ONCE);
-        while let Some(told) = requests.next().await {
-            told?;
+        let (posts, settlements) = self.posts(all);
+        let left = self.send_all(posts).await?;
+        if left.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        debug!(settlements, left = left.len(), "settlements are told again, one by one");
+        let singly = left.iter().filter_map(|told| path(&self.0.dialer, told)).map(Post::One).collect();
+        self.send_all(singly).await.map(drop)
     }
 
-    /// Returns the requests that tell everything.
-    fn posts(&self, all: Vec<FromConnector>) -> Vec<Post> {
+    /// Returns the requests that tell everything, and how many settlements are among it.
+    fn posts(&self, all: Vec<FromConnector>) -> (Vec<Post>, usize) {
         let dialer = &self.0.dialer;
-        let (mut lines, mut posts) = (Vec::new(), Vec::new());
-        for told in &all {
+        let (mut together, mut posts) = (Vec::new(), Vec::new());
+        for told in all {
             match told {
-                FromConnector::Settle { .. } | FromConnector::Progress { .. }
-                    if dialer.settlements().is_some() =>
-                {
-                    lines.push(told.encode(clock::now()));
-                }
-                told => {
-                    posts.extend(path(dialer, told).map(|path| Post { path, lines: Bytes::new() }));
-                }
+                FromConnector::Settle { .. } | FromConnector::Progress { .. } => together.push(told),
+                told => posts.extend(path(dialer, &told).map(Post::One)),
             }
         }
-        posts.extend(lines.chunks(dialer.settlements().unwrap_or(1)).map(|lines| Post {
-            path: dialer.address().connect_path("ack"),
-            lines: lines.join("\n").into(),
-        }));
-        posts
+        let settlements = together.len();
+        match dialer.settlements() {
+            Some(most) => posts.extend(together.chunks(most).map(|some| Post::Together(some.to_vec()))),
+            None => posts.extend(together.iter().filter_map(|told| path(dialer, told)).map(Post::One)),
+        }
+        (posts, settlements)
     }
 
-    async fn post(self, post: Post) -> Result<(), String> {
+    /// Sends requests, and returns what is still to be told one by one.
+    async fn send_all(&self, posts: Vec<Post>) -> Result<Vec<FromConnector>, String> {
+        let posts = posts.into_iter().map(|post| self.clone().post(post));
+        let mut requests = futures::stream::iter(posts).buffer_unordered(AT_ONCE);
+        let mut left = Vec::new();
+        while let Some(told) = requests.next().await {
+            left.extend(told?);
+        }
+        Ok(left)
+    }
+
+    async fn post(self, post: Post) -> Result<Vec<FromConnector>, String> {
         let mut waits = WAITS.into_iter();
         loop {
             let tried = tokio::time::timeout(TIMEOUT, self.try_post(&post)).await;
             let why = match tried.unwrap_or_else(|_| Err(Failed::Again("no answer in time".to_owned()))) {
-                Ok(()) => return Ok(()),
+                Ok(left) => return Ok(left),
                 Err(Failed::Over(why)) => return Err(why),
                 Err(Failed::Again(why)) => why,
             };
@@ -109,53 +122,88 @@ impl Posts {
         }
     }
 
-    async fn try_post(&self, post: &Post) -> Result<(), Failed> {
+    async fn try_post(&self, post: &Post) -> Result<Vec<FromConnector>, Failed> {
         let again = |error: super::ConnectError| Failed::Again(error.to_string());
         let kept = self.idle().pop();
         let mut http = match kept {
             Some(http) => http,
             None => self.0.dialer.open(Through::Request).await.map_err(again)?,
         };
-        let mut request = self.0.dialer.request(Method::POST, &post.path, Through::Request);
-        if !post.lines.is_empty() {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(SETTLEMENTS_TYPE));
-            *request.body_mut() = post.lines.clone().into();
-        }
-        let session = self.0.session.lock().unwrap_or_else(PoisonError::into_inner).to_string();
-        if let Ok(session) = HeaderValue::try_from(session) {
-            request.headers_mut().insert(HeaderName::from_static("x-connection-id"), session);
-        }
-        let response = self.0.dialer.send(&mut http, request).await.map_err(again)?;
-        match response.status() {
-            status if status.is_success() => {}
-            StatusCode::NOT_FOUND => {
+        let response = self.0.dialer.send(&mut http, self.request(post)).await.map_err(again)?;
+        match (response.status(), post) {
+            (status, _) if status.is_success() => {}
+            (StatusCode::UNAUTHORIZED, _) => {
+                return Err(Failed::Over(self.0.dialer.refused(response).await.to_string()));
+            }
+            // Another receiver than the one that offered it, or something between, does not take them together.
+            (status, Post::Together(all)) if status.is_client_error() => {
+                self.0.dialer.tell_one_by_one();
+                return Ok(all.clone());
+            }
+            (StatusCode::NOT_FOUND, Post::One(_)) => {
                 let text = front(response.into_body()).await;
                 // Any other text says that the message is not in flight, which is as good as settled.
                 if text.contains("Connection not found") {
                     return Err(Failed::Over("the receiver does not know the stream any more".to_owned()));
                 }
-                return Ok(());
+                return Ok(Vec::new());
             }
             // Nothing that is sent again would be understood better.
-            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {}
-            StatusCode::UNAUTHORIZED => {
-                return Err(Failed::Over(self.0.dialer.refused(response).await.to_string()));
-            }
+            (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, Post::One(_)) => {}
             _ => return Err(Failed::Again(self.0.dialer.refused(response).await.to_string())),
         }
         // Read to its end, so that the connection can be kept.
-        if http_body_util::Limited::new(response.into_body(), 64 * 1024).collect().await.is_ok() {
-            let mut idle = self.idle();
-            if idle.len() < AT_ONCE {
-                idle.push(http);
-            }
+        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+        let Ok(body) = body.map(http_body_util::Collected::to_bytes) else { return Ok(Vec::new()) };
+        let mut idle = self.idle();
+        if idle.len() < AT_ONCE {
+            idle.push(http);
         }
-        Ok(())
+        Ok(match post {
+            Post::One(_) => Vec::new(),
+            Post::Together(all) => unsettled(&body, all),
+        })
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Http>> {
+    fn request(&self, post: &Post) -> Request<Body> {
+        let dialer = &self.0.dialer;
+        let mut request = match post {
+            Post::One(path) => dialer.request(Method::POST, path, Through::Request),
+            Post::Together(all) => {
+                let path = dialer.address().connect_path("ack");
+                let mut request = dialer.request(Method::POST, &path, Through::Request);
+                request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(SETTLEMENTS_TYPE));
+                let lines: Vec<String> = all.iter().map(|told| told.encode(clock::now())).collect();
+                *request.body_mut() = lines.join("\n").into();
+                request
+            }
+        };
+        let session = self.0.session.lock().unwrap_or_else(PoisonError::into_inner).to_string();
+        if let Ok(session) = HeaderValue::try_from(session) {
+            request.headers_mut().insert(HeaderName::from_static("x-connection-id"), session);
+        }
+        request
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Http>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns which of the settlements the receiver asks for again: their channel does not run at the moment.
+fn unsettled(answer: &[u8], all: &[FromConnector]) -> Vec<FromConnector> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        again: Vec<String>,
+    }
+    let again = serde_json::from_slice(answer).map_or_else(|_| Vec::new(), |Answer { again }| again);
+    let is_again = |message: &ByteString| again.iter().any(|id| *id == **message);
+    let wanted = all.iter().filter(|told| match told {
+        FromConnector::Settle { message, .. } | FromConnector::Progress { message } => is_again(message),
+        FromConnector::Window(_) | FromConnector::Heartbeat => false,
+    });
+    wanted.cloned().collect()
 }
 
 /// Returns the path and the query that say it; none when HTTP has no words for it.

@@ -44,6 +44,7 @@ async fn open(dialer: &Dialer) -> Result<(Http, Incoming), ConnectError> {
     if !kind.starts_with(b"text/event-stream") {
         return Err(ConnectError::Wrong("it is no stream of events"));
     }
+    dialer.note_settlements(&response);
     Ok((http, response.into_body()))
 }
 

@@ -6,7 +6,7 @@ use engine::ack::{Cause, Outcome, Reason};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::party::reference::{Reference, Way, message};
+use crate::party::reference::{Events, Reference, Way, message};
 use crate::party::soon;
 use crate::party::stage::Stage;
 
@@ -168,6 +168,45 @@ async fn a_stream_that_the_receiver_does_not_know_any_more_is_opened_anew() {
     stage.status_becomes(|_| receiver.requests("POST /connect/ack").len() > again).await;
     assert!(!stage.has_arrived().await);
     stream.raw(": the stream goes on\n\n").await;
+}
+
+/// Has two webhooks confirmed by a connector whose receiver answers in this way when both are settled together.
+async fn settled_together(answer: (u16, &'static str)) -> (Reference, Stage, Events) {
+    let mut receiver = Reference::start(true).await;
+    receiver.behaviour().together = Some(answer);
+    let mut stage = Stage::start(receiver.address, json!({"protocol": "sse"})).await;
+    let stream = receiver.stream().await;
+    let two = ["msg_0000000000000001", "msg_0000000000000002"].map(|id| message(id).to_string());
+    let [first, second] = two.map(|data| format!("event: webhook\ndata: {data}\n\n"));
+    stream.raw(&(first + &second)).await;
+    let (first, second) = (stage.arrives().await, stage.arrives().await);
+    first.ack.settle(Outcome::Delivered);
+    second.ack.settle(Outcome::Delivered);
+    (receiver, stage, stream)
+}
+
+#[tokio::test]
+async fn settlements_that_are_refused_together_are_told_one_by_one() {
+    for answer in [(422, "{}"), (404, "not found"), (413, ""), (415, "")] {
+        let (mut receiver, _stage, _stream) = settled_together(answer).await;
+        assert_eq!(receiver.post().await, "/connect/ack");
+        let mut singly = [receiver.post().await, receiver.post().await];
+        singly.sort();
+        for (post, id) in singly.iter().zip(["msg_0000000000000001", "msg_0000000000000002"]) {
+            assert!(post.starts_with("/connect/ack?") && post.contains(id), "{post}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_settlement_that_the_receiver_asks_for_again_is_told_again() {
+    let answer = (200, "{\"again\":[\"msg_0000000000000002\"]}");
+    let (mut receiver, _stage, _stream) = settled_together(answer).await;
+    let mut again = receiver.post().await;
+    while again == "/connect/ack" {
+        again = receiver.post().await;
+    }
+    assert!(again.starts_with("/connect/ack?") && again.contains("msg_0000000000000002"), "{again}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Webhooks that were confirmed before they were handed out: by a connector that held them when the receiver, or the
 //! pipeline, was begun anew.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use engine::webhook::Id;
 
@@ -11,31 +11,29 @@ const MOST: usize = 16_384;
 /// Ids that nobody knew when they were confirmed.
 #[derive(Debug, Default)]
 pub(super) struct Early {
-    ids: HashSet<Id>,
-    /// In the order they came; those that were taken since are still in it.
-    order: VecDeque<Id>,
+    /// Each with its turn.
+    turns: HashMap<Id, u64>,
+    by_turn: BTreeMap<u64, Id>,
+    next: u64,
 }
 
 impl Early {
     /// Remembers that a webhook was confirmed.
     pub(super) fn note(&mut self, id: Id) {
-        if self.ids.insert(id) {
-            self.order.push_back(id);
-        }
-        if self.order.len() > MOST
-            && let Some(oldest) = self.order.pop_front()
+        self.take(id);
+        self.turns.insert(id, self.next);
+        self.by_turn.insert(self.next, id);
+        self.next += 1;
+        if self.turns.len() > MOST
+            && let Some((_, oldest)) = self.by_turn.pop_first()
         {
-            self.ids.remove(&oldest);
+            self.turns.remove(&oldest);
         }
     }
 
     /// Returns true when the webhook was confirmed, and forgets it.
     pub(super) fn take(&mut self, id: Id) -> bool {
-        let taken = self.ids.remove(&id);
-        if taken && self.ids.is_empty() {
-            self.order.clear();
-        }
-        taken
+        self.turns.remove(&id).is_some_and(|turn| self.by_turn.remove(&turn).is_some())
     }
 }
 
@@ -55,7 +53,7 @@ mod tests {
         early.note(id(1));
         early.note(id(1));
         assert_eq!([early.take(id(2)), early.take(id(1)), early.take(id(1))], [false, true, false]);
-        assert!(early.order.is_empty());
+        assert!(early.by_turn.is_empty());
     }
 
     #[test]

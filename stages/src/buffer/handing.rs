@@ -65,7 +65,7 @@ impl<S: Store> Driver<S> {
     }
 
     /// Settles a webhook that was confirmed already, by whoever held it before this buffer was opened.
-    fn settle_unheld(&mut self, stored: &Stored) {
+    pub(super) fn settle_unheld(&mut self, stored: &Stored) {
         self.tracked.fly(stored.sequence, &stored.webhook, stored.tries);
         self.conclude(stored.sequence, Outcome::Delivered);
     }
@@ -112,10 +112,13 @@ impl<S: Store> Driver<S> {
             let idle = self.tracked.oldest_idle();
             let sequence = match (self.fresh.front(), idle) {
                 (Some(fresh), idle) if idle.is_none_or(|idle| fresh.sequence < idle) => {
-                    let label = Label::of(&fresh.webhook);
-                    let sequence = fresh.sequence;
-                    self.fresh.pop_front();
-                    self.park(sequence, Some(label), ParkCause::Dropped, "the queue was full");
+                    let (sequence, label) = (fresh.sequence, Label::of(&fresh.webhook));
+                    let Some(stored) = self.fresh.pop_front() else { return };
+                    if self.early.take(label.id) {
+                        self.settle_unheld(&stored);
+                    } else {
+                        self.park(sequence, Some(label), ParkCause::Dropped, "the queue was full");
+                    }
                     self.displaced -= 1;
                     continue;
                 }

@@ -312,6 +312,9 @@ async fn what_is_older_than_its_ttl_is_in_the_dead_letters() {
     bench.post("new").await;
     let figures = bench.until(|f| f.stats.expired == 1).await;
     assert_eq!(figures.stats.live, 1);
+    let parked = bench.supply.parked(0, 10).await.unwrap();
+    let parked: Vec<_> = parked.iter().map(|one| (&one.stored.webhook.body[..], one.cause)).collect();
+    assert_eq!(parked, [(&b"old"[..], ParkCause::Expired)]);
 }
 
 #[tokio::test(start_paused = true)]

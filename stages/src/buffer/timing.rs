@@ -67,6 +67,10 @@ impl<S: Store> Driver<S> {
                 .fresh
                 .pop_front_if(|stored| is_expired(stored.webhook.head.received, self.limits.ttl(), clock))
         {
+            if self.early.take(stored.webhook.id()) {
+                self.settle_unheld(&stored);
+                continue;
+            }
             let label = Label::of(&stored.webhook);
             self.park(stored.sequence, Some(label), ParkCause::Expired, "older than its TTL");
         }

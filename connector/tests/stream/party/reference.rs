@@ -48,6 +48,8 @@ pub(crate) struct Behaviour {
     pub(crate) connected_clients: u64,
     /// What settling by HTTP is answered.
     pub(crate) settled: (u16, &'static str),
+    /// What settling many at once is answered, when it says that it takes that.
+    pub(crate) together: Option<(u16, &'static str)>,
 }
 
 pub(crate) struct Reference {
@@ -99,6 +101,7 @@ impl Reference {
             sse: Way::Open,
             connected_clients: 1,
             settled: (200, "{\"status\":\"ok\"}"),
+            together: None,
         };
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(behaviour),
@@ -185,9 +188,9 @@ impl Shared {
         let seen = (format!("{} {target}", request.method()), request.headers().clone());
         self.requests.lock().unwrap().push(seen);
         let path = request.uri().path().to_owned();
-        let (versioned, websocket, sse, clients, settled) = {
+        let (versioned, websocket, sse, clients, settled, together) = {
             let now = self.behaviour.lock().unwrap();
-            (now.versioned, now.websocket, now.sse, now.connected_clients, now.settled)
+            (now.versioned, now.websocket, now.sse, now.connected_clients, now.settled, now.together)
         };
         let mut answer = match path.as_str() {
             "/connect/stream/payments" => self.upgrade(request, websocket),
@@ -198,13 +201,17 @@ impl Shared {
                 json!({"channel": "payments", "stats": {"connected_clients": clients}}).to_string(),
             ),
             _ => {
+                let (status, text) = together.filter(|_| target == "/connect/ack").unwrap_or(settled);
                 self.posts.send(target).await.unwrap();
-                whole(settled.0, settled.1.to_owned())
+                whole(status, text.to_owned())
             }
         };
         if versioned {
             answer.headers_mut().insert("webhook-connect-version", "1".parse().unwrap());
             answer.headers_mut().insert("webhook-connect-ack-timeout", "3".parse().unwrap());
+        }
+        if together.is_some() {
+            answer.headers_mut().insert("webhook-connect-settlements", "256".parse().unwrap());
         }
         answer
     }

@@ -1,6 +1,6 @@
 //! Secrets, and what is computed with them.
 
-use engine::config::{Faults, Node, Secret};
+use engine::config::{Faults, Node, Secret, is_open};
 use hmac::{KeyInit, Mac};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,13 @@ impl KeyForm {
                 read.filter(|key| !key.is_empty())
             }
         }
+    }
+}
+
+impl KeyForm {
+    /// Returns true when a secret is of this form, or is left open.
+    pub(in crate::auth) fn fits(self, key: &Key) -> bool {
+        is_open(key.0.expose()) || self.read(key).is_some()
     }
 }
 

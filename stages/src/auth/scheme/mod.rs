@@ -21,8 +21,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subtle::{Choice, ConstantTimeEq};
 
+use self::part::Signed;
 use super::{last, unauthorized};
-use part::Signed;
 
 /// How many signatures of one header are looked at.
 const MOST: usize = 16;

@@ -95,9 +95,10 @@ impl Gate for Signature {
     fn check(&self, at: &Node, faults: &mut Faults) {
         check_keys(self.secret.as_ref(), self.secrets.as_deref(), at, faults);
         let Preset { name, scheme, .. } = self.provider.0;
-        if self.keys().any(|key| scheme.key.read(key).is_none()) {
+        if self.keys().any(|key| !scheme.key.fits(key)) {
+            let place = if self.secret.is_some() { "secret" } else { "secrets" };
             let problem = format!("a secret of the provider `{name}` is written in another form");
-            faults.add(at.at(), problem, None);
+            faults.add(&at.at().child(place), problem, None);
         }
         let signs_url = scheme.signed.contains(&Part::Url);
         if signs_url && self.url.is_none() {
