@@ -191,6 +191,7 @@ impl Posts {
 }
 
 /// Returns which of the settlements the receiver asks for again: their channel does not run at the moment.
+#[expect(clippy::disallowed_methods, reason = "it reads the answer of a receiver")]
 fn unsettled(answer: &[u8], all: &[FromConnector]) -> Vec<FromConnector> {
     #[derive(Deserialize)]
     struct Answer {
