@@ -69,18 +69,17 @@ impl Posts {
     /// # Errors
     /// Something could not be told, and the stream is over.
     pub(super) async fn tell(self, all: Vec<FromConnector>) -> Result<(), String> {
-        let (posts, settlements) = self.posts(all);
-        let left = self.send_all(posts).await?;
+        let left = self.send_all(self.posts(all)).await?;
         if left.is_empty() {
             return Ok(());
         }
-        debug!(settlements, left = left.len(), "settlements are told again, one by one");
+        debug!(count = left.len(), "settlements are told again, one by one");
         let singly = left.iter().filter_map(|told| path(&self.0.dialer, told)).map(Post::One).collect();
         self.send_all(singly).await.map(drop)
     }
 
-    /// Returns the requests that tell everything, and how many settlements are among it.
-    fn posts(&self, all: Vec<FromConnector>) -> (Vec<Post>, usize) {
+    /// Returns the requests that tell everything.
+    fn posts(&self, all: Vec<FromConnector>) -> Vec<Post> {
         let dialer = &self.0.dialer;
         let (mut together, mut posts) = (Vec::new(), Vec::new());
         for told in all {
@@ -89,12 +88,11 @@ impl Posts {
                 told => posts.extend(path(dialer, &told).map(Post::One)),
             }
         }
-        let settlements = together.len();
         match dialer.settlements() {
             Some(most) => posts.extend(together.chunks(most).map(|some| Post::Together(some.to_vec()))),
             None => posts.extend(together.iter().filter_map(|told| path(dialer, told)).map(Post::One)),
         }
-        (posts, settlements)
+        posts
     }
 
     /// Sends requests, and returns what is still to be told one by one.
