@@ -1,5 +1,7 @@
 //! Who takes webhooks from a channel, and how much room each has.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::SystemTime;
 
 use engine::ack::Outcome;
@@ -177,17 +179,17 @@ impl Sessions {
     /// Hands `webhook` to the session with the most free window among those that can carry it.
     pub(super) fn hand_out(&mut self, webhook: Webhook, sequence: u64, deadline: Instant) -> Offered {
         let weight = webhook.weight();
-        let mut order: Vec<usize> =
-            (0..self.all.len()).filter(|at| !self.all[*at].events.is_closed()).collect();
-        order.sort_by_key(|at| std::cmp::Reverse(self.all[*at].room_for(weight)));
+        let open = self.all.iter().enumerate().filter(|(_, session)| !session.events.is_closed());
+        let mut rooms: BinaryHeap<_> =
+            open.map(|(at, session)| (session.room_for(weight), Reverse(at))).collect();
         let mut unfit = None;
-        for at in order {
+        while let Some((room, Reverse(at))) = rooms.pop() {
             let session = &mut self.all[at];
             if let Some(Err(why)) = session.carries.as_ref().map(|carries| carries.judge(&webhook)) {
                 unfit = Some(why);
                 continue;
             }
-            if !session.ledger.has_room(weight) {
+            if room.is_none() {
                 return Offered::NoRoom;
             }
             let (key, ack) = session.ledger.open(weight, Flight { sequence, deadline, overdue: false });

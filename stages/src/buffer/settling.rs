@@ -16,6 +16,10 @@ use super::tracked::{Label, Place};
 /// How long a webhook waits that came back without a delay of its own.
 const RETURNED: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 
+/// Sessions that end within this time of a counted loss count as one with it: when a host or a network goes, a webhook
+/// may be handed to many that have ended and do not know it yet.
+const TOGETHER: Duration = Duration::from_secs(1);
+
 impl<S: Store> Driver<S> {
     /// Takes over what the sessions reported.
     pub(super) fn collect(&mut self) {
@@ -97,7 +101,13 @@ impl<S: Store> Driver<S> {
         }
         let Some(track) = self.tracked.get(sequence) else { return };
         let (received, mut tries) = (track.received, track.tries);
-        if cause != Cause::Unreachable {
+        // How much of the time is left in which losses count as one.
+        let together = match cause {
+            Cause::Lost => self.tracked.lost(sequence).map(|at| TOGETHER.saturating_sub(at.elapsed())),
+            Cause::Failed | Cause::Unreachable => None,
+        };
+        let together = together.unwrap_or_default();
+        if cause != Cause::Unreachable && together.is_zero() {
             tries.counted = tries.counted.saturating_add(1);
         }
         if tries.counted >= self.limits.max_deliveries {
@@ -107,9 +117,12 @@ impl<S: Store> Driver<S> {
         }
         let wait = match (delay, cause) {
             (Some(delay), _) => delay.min(self.limits.ttl()),
-            (None, Cause::Lost) => Duration::ZERO,
+            (None, Cause::Lost) => together,
             (None, Cause::Unreachable | Cause::Failed) => RETURNED.wait(tries.begun, &mut self.random),
         };
+        if cause == Cause::Lost && together.is_zero() {
+            self.tracked.set_lost(sequence);
+        }
         let until = self.not_after_expiry(Instant::now() + wait, received);
         self.tracked.set_tries(sequence, tries);
         self.tracked.put(sequence, if wait.is_zero() { Place::Due } else { Place::Waiting(until) });

@@ -40,6 +40,8 @@ pub(super) struct Track {
     place: Place,
     /// Since when no session that was there could carry it.
     unfit: Option<Instant>,
+    /// When it was lost with its session and that was counted, last.
+    lost: Option<Instant>,
 }
 
 /// What the log says of a webhook.
@@ -89,7 +91,7 @@ impl Tracked {
 
     /// Puts a webhook that the store had deferred under a timer.
     pub(super) fn recover(&mut self, sequence: u64, received: SystemTime, tries: Tries, until: Instant) {
-        let track = Track { label: None, received, tries, place: Place::Due, unfit: None };
+        let track = Track { label: None, received, tries, place: Place::Due, unfit: None, lost: None };
         self.tracks.insert(sequence, track);
         self.put(sequence, Place::Waiting(until));
     }
@@ -99,7 +101,8 @@ impl Tracked {
         let label = Label::of(webhook);
         self.by_id.insert(label.id, sequence);
         let received = webhook.head.received;
-        let track = Track { label: Some(label), received, tries, place: Place::Due, unfit: None };
+        let lost = self.lost(sequence);
+        let track = Track { label: Some(label), received, tries, place: Place::Due, unfit: None, lost };
         self.leave(sequence);
         self.unfit.remove(&sequence);
         self.tracks.insert(sequence, track);
@@ -131,6 +134,18 @@ impl Tracked {
     pub(super) fn set_tries(&mut self, sequence: u64, tries: Tries) {
         if let Some(track) = self.tracks.get_mut(&sequence) {
             track.tries = tries;
+        }
+    }
+
+    /// Returns when a webhook was lost with its session and that was counted, last.
+    pub(super) fn lost(&self, sequence: u64) -> Option<Instant> {
+        self.tracks.get(&sequence).and_then(|track| track.lost)
+    }
+
+    /// Notes that a webhook was lost with its session now and that this is counted.
+    pub(super) fn set_lost(&mut self, sequence: u64) {
+        if let Some(track) = self.tracks.get_mut(&sequence) {
+            track.lost = Some(Instant::now());
         }
     }
 

@@ -6,10 +6,11 @@ use engine::ack::{Ack, Answer, Cause, Outcome, Reason};
 use engine::clock;
 use engine::ledger::{Ledger, Window};
 use engine::limits::Limits;
-use engine::store::{Change, ParkCause, Tries};
+use engine::store::{Change, ParkCause, Store, Tries};
 use engine::supply::{Carries, Unfit};
 use tokio::time::{Instant, advance};
 
+use super::super::reading::Read;
 use super::super::tracked::Place;
 use super::bare::{Bare, Taker};
 use super::{WIDE, failed};
@@ -50,6 +51,34 @@ async fn a_lost_webhook_is_due_at_once_and_counted() {
     assert_eq!(bare.tracked.place(1), Some(Place::Due));
     let tries = Tries { begun: 1, counted: 1 };
     assert_eq!(bare.changed().await, [Change::Defer { sequence: 1, tries, until: None }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_end_together_are_one_loss_and_the_webhook_waits_until_they_have() {
+    let (mut bare, _taker, ack) = flying(Limits { max_deliveries: 3, ..Limits::default() }).await;
+    drop((_taker, ack));
+    bare.collect();
+    let begun = Instant::now();
+    assert_eq!(bare.tracked.place(1), Some(Place::Due));
+    for (tries, place) in [
+        (Tries { begun: 2, counted: 1 }, Place::Waiting(begun + SECOND)),
+        (Tries { begun: 3, counted: 2 }, Place::Due),
+        (Tries { begun: 4, counted: 2 }, Place::Waiting(begun + 2 * SECOND)),
+        (Tries { begun: 5, counted: 2 }, Place::Parked),
+    ] {
+        bare.on_time();
+        let loaded = bare.store.load(vec![1], 1 << 20).await;
+        bare.on_read(loaded.map(Read::Again));
+        let taker = bare.attach(WIDE, None);
+        bare.hand_out();
+        drop(taker);
+        bare.collect();
+        let track = bare.tracked.get(1).unwrap();
+        assert_eq!((bare.tracked.place(1), track.tries), (Some(place), tries));
+        if let Place::Waiting(until) = place {
+            advance(until - Instant::now()).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
