@@ -24,7 +24,7 @@ pub struct Limits {
     /// What happens at a bound of the queue.
     pub overflow: Overflow,
     /// Deliveries that failed, were lost or missed their deadline before a webhook moves to the dead letters. An
-    /// unreachable destination does not count.
+    /// unreachable destination does not count, and connections that end within a second of one another count once.
     #[schemars(range(min = 1))]
     pub max_deliveries: u32,
     /// Seconds a webhook may be in flight without a sign of progress before it is delivered again.

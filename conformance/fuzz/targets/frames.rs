@@ -1,12 +1,6 @@
-//! Native frames: any bytes are a frame or refused, and a frame reads back from what it is written as.
 #![no_main]
 
-use bytes::Bytes;
-use libfuzzer_sys::fuzz_target;
-use schemas::wire::frame::Frame;
+#[path = "../../tests/hostile/inputs/frames.rs"]
+mod frames;
 
-fuzz_target!(|bytes: &[u8]| {
-    if let Ok(frame) = Frame::decode(Bytes::copy_from_slice(bytes)) {
-        assert_eq!(Frame::decode(frame.encode()), Ok(frame));
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| frames::hold(bytes));

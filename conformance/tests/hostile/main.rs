@@ -6,6 +6,7 @@ mod acknowledgements;
 mod configuration;
 mod connections;
 mod frames;
+mod inputs;
 mod paths;
 mod readers;
 mod requests;
