@@ -3,6 +3,7 @@
 use engine::webhook::Webhook;
 use schemas::wire::ascii;
 use schemas::wire::compatible::{BodyForm, FromReceiver, Polled, webhook};
+use serde_json::Value;
 
 const EVENTS: [&str; 5] = ["connected", "webhook", "heartbeat", "gap", "error"];
 
@@ -23,14 +24,30 @@ fn check(said: Option<FromReceiver>) {
     }
 }
 
+/// A webhook that is written reads back the same. A payload that is folded to ASCII, as reference connectors need it, may
+/// only differ in how it writes its value.
 fn survives(sent: &Webhook) {
     for form in [BodyForm::Base64, BodyForm::Payload] {
         let text = webhook(sent, form);
-        for text in [ascii::fold(&text).to_string(), text] {
-            let Ok(FromReceiver::Webhook(read)) = FromReceiver::decode(&text) else {
-                panic!("what is written is not read: {text}");
-            };
-            assert_eq!((&*read.message, &read.webhook), (&*sent.id().to_string(), sent));
+        assert_eq!(read(&text), *sent);
+        match read(&ascii::fold(&text)) {
+            folded if form == BodyForm::Payload && folded.body != sent.body => {
+                assert_eq!(value(&folded.body), value(&sent.body));
+                assert_eq!(folded.head, sent.head);
+            }
+            folded => assert_eq!(folded, *sent),
         }
     }
+}
+
+fn read(text: &str) -> Webhook {
+    let Ok(FromReceiver::Webhook(read)) = FromReceiver::decode(text) else {
+        panic!("what is written is not read: {text}");
+    };
+    read.webhook
+}
+
+fn value(body: &[u8]) -> Value {
+    let text = std::str::from_utf8(body).expect("a payload is text");
+    serde_json::from_str(text).expect("a payload is JSON")
 }
