@@ -14,6 +14,7 @@ use crate::cli;
 use crate::config::File;
 use crate::failure::Failure;
 use crate::load::{self, Beside};
+use crate::secrets::Secrets;
 
 /// The variable that gives every channel a token that has none in a file.
 const TOKEN: &str = "WEBHOOK_CONNECT_CHANNEL_TOKEN";
@@ -41,8 +42,9 @@ pub(crate) fn run(options: &cli::Check) -> Result<(), Failure> {
 }
 
 fn check(options: &cli::Check) -> Vec<Checked> {
+    let secrets = Secrets::default();
     let variables =
-        if options.no_secrets { Variables::StandIns(&Nobody) } else { Variables::Known(&Environment) };
+        if options.no_secrets { Variables::StandIns(&Nobody) } else { Variables::Known(&secrets) };
     let mut files: Vec<Checked> = options.files.iter().map(|path| read(path, variables, options)).collect();
     let receiver = read_receiver(&mut files, options.no_secrets);
     let given = position(&files, DocumentKind::Connections);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use engine::config::{Document, Environment, Fault, Faults, Node, Variables, is_open};
+use engine::config::{Document, Fault, Faults, Node, Variables, is_open};
 use tracing::warn;
 
 use crate::failure::Failure;
@@ -24,19 +24,11 @@ pub(crate) struct File {
 }
 
 impl File {
-    /// Reads a file that must be there.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        Self::read_with(path, Variables::Known(&Environment))
-    }
-
     /// Reads a file that must be there, and does with its variables what `variables` says.
     ///
     /// # Errors
     /// It cannot be read.
-    pub(crate) fn read_with(path: &Path, variables: Variables<'_>) -> Result<Self, Failure> {
+    pub(crate) fn read(path: &Path, variables: Variables<'_>) -> Result<Self, Failure> {
         let source = fs::read_to_string(path).map_err(|error| {
             Failure::Configuration(format!("{}: cannot be read: {error}", path.display()))
         })?;
@@ -55,10 +47,14 @@ impl File {
     ///
     /// # Errors
     /// The file that was named cannot be read.
-    pub(crate) fn read_beside(named: Option<&Path>, implied: &Path) -> Result<Option<Self>, Failure> {
+    pub(crate) fn read_beside(
+        named: Option<&Path>,
+        implied: &Path,
+        variables: Variables<'_>,
+    ) -> Result<Option<Self>, Failure> {
         match named {
-            Some(path) => Self::read(path).map(Some),
-            None if implied.is_file() => Self::read(implied).map(Some),
+            Some(path) => Self::read(path, variables).map(Some),
+            None if implied.is_file() => Self::read(implied, variables).map(Some),
             None => Ok(None),
         }
     }

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::load::{self, Beside};
 use crate::logging::{self, Format};
 use crate::reload::{Read, Reloader, on_hangup};
+use crate::secrets::Secrets;
 use crate::stop;
 use crate::watch::Watch;
 
@@ -128,16 +129,19 @@ fn read_file(
     tried: &mut Vec<PathBuf>,
 ) -> Result<Read, Failure> {
     tried.push(path.to_owned());
-    let mut file = File::read(path)?;
+    let secrets = Secrets::default();
+    let variables = Variables::Known(&secrets);
+    let mut file = File::read(path, variables)?;
     let kind = load::kind_for(&mut file, DocumentKind::Connector);
     let named = options.connections.clone().or_else(|| load::named_connections(&file, kind));
     let implied = path.with_file_name(CONNECTIONS);
     tried.push(named.clone().unwrap_or_else(|| implied.clone()));
     let is_connector = kind == DocumentKind::Connector;
     tried.extend(file.names("webhooks_config").filter(|_| is_connector));
-    let mut connections = File::read_beside(named.as_deref(), &implied)?;
+    let mut connections = File::read_beside(named.as_deref(), &implied, variables)?;
     let named = load::connections(connections.as_mut());
-    let webhooks = load::follow_paths(&mut file, kind, Variables::Known(&Environment))?;
+    let webhooks = load::follow_paths(&mut file, kind, variables)?;
+    tried.extend(secrets.files());
     if is_connector {
         file.root = file.root.map(|root| schemas::connector::overlay(&root, &Environment, &flags(options)));
     }

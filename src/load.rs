@@ -107,7 +107,7 @@ pub(crate) fn follow_paths(
         file.root = file.root().map(|root| link::join_paths(&root, &folder));
     }
     let named = file.names("webhooks_config").filter(|_| kind == DocumentKind::Connector);
-    let webhooks = named.map(|path| File::read_with(&path, variables)).transpose()?;
+    let webhooks = named.map(|path| File::read(&path, variables)).transpose()?;
     if let Some(webhooks) = &webhooks {
         file.include("webhooks_config", webhooks);
     }

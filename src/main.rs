@@ -15,6 +15,7 @@ mod plan;
 mod receiver;
 mod reload;
 mod schema;
+mod secrets;
 mod stop;
 mod watch;
 

@@ -66,7 +66,7 @@ fn read(options: &cli::Plan) -> Result<Vec<Draft>, Failure> {
 }
 
 fn read_with(options: &cli::Plan, variables: Variables<'_>) -> Result<Reading, Failure> {
-    let mut file = File::read_with(&options.file, variables)?;
+    let mut file = File::read(&options.file, variables)?;
     let kind = match file.root() {
         Some(root) => options.kind.map(DocumentKind::from).or_else(|| kind_of(&options.file, &root)),
         None => None,
@@ -111,7 +111,7 @@ fn read_connections(
     let beside = options.file.with_file_name("connections.json");
     let path = named.or_else(|| beside.is_file().then_some(beside));
     let Some(path) = path else { return Ok(Connections::read(None, &mut Faults::default())) };
-    let mut file = File::read_with(&path, variables)?;
+    let mut file = File::read(&path, variables)?;
     let connections = load::connections(Some(&mut file));
     others.push(file);
     Ok(connections)
@@ -125,11 +125,11 @@ fn read_receiver(path: Option<&Path>, others: &mut Vec<File>) -> Result<Option<R
         others.push(file);
         return Ok(receiver);
     };
-    let mut file = File::read_with(path, Variables::StandIns(&Environment))?;
+    let mut file = File::read(path, Variables::StandIns(&Environment))?;
     let (root, folder) = (file.root(), file.folder().to_owned());
     let known = receiver_of(root.as_ref(), &folder, &mut file.faults);
     others.push(file);
-    let root = File::read_with(path, Variables::Kept)?.root();
+    let root = File::read(path, Variables::Kept)?.root();
     let written = receiver_of(root.as_ref(), &folder, &mut Faults::default());
     let shown = written.map_or_else(Shown::default, |written| written.shown);
     Ok(known.map(|known| Receiver { shown, ..known }))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloud::{Tls, TlsFiles};
-use engine::config::Environment;
+use engine::config::{Environment, Variables};
 use engine::kind::Kind;
 use engine::pipeline::{Opened, Pipelines, Reload, Surroundings};
 use schemas::kinds::DocumentKind;
@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::load::{self, Beside};
 use crate::logging::{self, Format};
 use crate::reload::{Read, Reloader, on_hangup};
+use crate::secrets::Secrets;
 use crate::stop;
 use crate::watch::Watch;
 
@@ -112,8 +113,13 @@ fn read(
     tried.push(options.config.clone());
     tried.push(options.connections.clone().unwrap_or_else(|| implied.clone()));
     tried.extend(options.receiver_config.clone());
-    let mut webhooks = File::read(&options.config)?;
-    let mut own = options.receiver_config.as_deref().map_or_else(|| Ok(File::command_line()), File::read)?;
+    let secrets = Secrets::default();
+    let variables = Variables::Known(&secrets);
+    let mut webhooks = File::read(&options.config, variables)?;
+    let mut own = match &options.receiver_config {
+        Some(path) => File::read(path, variables)?,
+        None => File::command_line(),
+    };
     let folder = own.folder().to_owned();
     let root = own.root();
     let settings =
@@ -121,7 +127,8 @@ fn read(
     if let (Some(settings), Some(in_force)) = (&settings, in_force) {
         settings.refuse_other_buffer(in_force, &mut own.faults);
     }
-    let mut connections = File::read_beside(options.connections.as_deref(), &implied)?;
+    let mut connections = File::read_beside(options.connections.as_deref(), &implied, variables)?;
+    tried.extend(secrets.files());
     let named = load::connections(connections.as_mut());
     let kind = load::kind_for(&mut webhooks, DocumentKind::Webhooks);
     let beside = Beside { receiver: settings.as_ref(), connections: &named };

@@ -5,6 +5,7 @@ mod audit;
 mod connector;
 mod deployment;
 mod double;
+mod secrets;
 mod tls;
 
 use std::net::SocketAddr;

@@ -1,10 +1,11 @@
-//! `{$NAME}` and `{$NAME:default}` in text leaves.
+//! References in text leaves are replaced by what they refer to: variables, files, secrets.
 //!
 //! Resolving happens after parsing, so a value that holds a quote cannot change the document's structure.
 
 use serde_json::Value;
 
 use super::open::left_open;
+use super::reference::{Found, Reference, read};
 use super::{Faults, Pointer};
 
 /// What becomes of the variables of a document.
@@ -22,6 +23,22 @@ pub enum Variables<'a> {
 pub trait Lookup {
     /// Returns the value of the variable `name`, if it is set.
     fn get(&self, name: &str) -> Option<String>;
+
+    /// Returns the text of a file or of a secret in Vault; none when there is nothing. May block.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not read here: why.
+    fn fetch(&self, _from: Reference<'_>) -> Result<Option<String>, String> {
+        Err("secrets are not read here".to_owned())
+    }
+}
+
+/// Finds what a reference refers to.
+fn find(reference: Reference<'_>, lookup: &dyn Lookup) -> Result<Option<String>, String> {
+    match reference {
+        Reference::Variable(name) => Ok(lookup.get(name)),
+        Reference::File(_) | Reference::Vault { .. } => lookup.fetch(reference),
+    }
 }
 
 /// The environment of the process.
@@ -40,7 +57,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup for F {
     }
 }
 
-/// Resolves every text leaf of `value` in place, complaining about variables that are not set and have no default.
+/// Resolves every text leaf of `value` in place, complaining about references that lead nowhere and have no default.
 pub(super) fn resolve(value: &mut Value, at: &Pointer, lookup: Variables<'_>, faults: &mut Faults) {
     match value {
         Value::String(text) if text.contains("{$") => {
@@ -74,18 +91,28 @@ fn resolve_text(text: &str, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faul
     while let Some(begins) = rest.find("{$") {
         let (before, variable) = rest.split_at(begins);
         resolved.push_str(before);
-        let Some((name, default, after)) = parse(variable) else {
-            // Not a variable: the text stays as it is.
+        let Some(Found { to, default, rest: after }) = read(variable) else {
+            // Not a reference: the text stays as it is.
             resolved.push_str("{$");
             rest = &variable[2..];
             continue;
         };
-        match lookup.get(name).or_else(|| default.map(str::to_owned)) {
-            Some(value) => resolved.push_str(&value),
-            None => {
+        let found = to.and_then(|to| Ok((to, find(to, lookup)?.or_else(|| default.map(str::to_owned)))));
+        match found {
+            Ok((_, Some(value))) => resolved.push_str(&value),
+            Ok((Reference::Variable(name), None)) => {
                 let help = format!("set it, or give a default: {{${name}:default}}");
                 faults.add(at, format!("environment variable {name} is not set"), Some(help));
             }
+            Ok((Reference::File(path), None)) => {
+                let help = "a file that holds the secret and nothing else must be there".to_owned();
+                faults.add(at, format!("the file {path} is not there"), Some(help));
+            }
+            Ok((Reference::Vault { path, field }, None)) => {
+                let help = format!("write it there, or give a default: {{$vault:{path}#{field}:default}}");
+                faults.add(at, format!("Vault has no field {field} of a secret at {path}"), Some(help));
+            }
+            Err(problem) => faults.add(at, problem, None),
         }
         rest = after;
     }
@@ -93,7 +120,7 @@ fn resolve_text(text: &str, at: &Pointer, lookup: &dyn Lookup, faults: &mut Faul
     resolved
 }
 
-/// Leaves a text open when it has a variable that `lookup` and its default do not give; without `lookup`, when it has any.
+/// Leaves a text open when it has a reference that `lookup` and its default do not give; without `lookup`, when it has any.
 fn leave_open(text: &str, lookup: Option<&dyn Lookup>) -> String {
     let mut unknown = Faults::default();
     let resolved = resolve_text(text, &Pointer::root(), lookup.unwrap_or(&Nobody), &mut unknown);
@@ -109,17 +136,6 @@ impl Lookup for Nobody {
     fn get(&self, _name: &str) -> Option<String> {
         None
     }
-}
-
-/// Parts `{$NAME:default}rest` into name, default and rest.
-fn parse(text: &str) -> Option<(&str, Option<&str>, &str)> {
-    let (inside, rest) = text.strip_prefix("{$")?.split_once('}')?;
-    let (name, default) = match inside.split_once(':') {
-        Some((name, default)) => (name, Some(default)),
-        None => (inside, None),
-    };
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    is_name.then_some((name, default, rest))
 }
 
 #[cfg(test)]
@@ -161,5 +177,56 @@ mod tests {
         resolve(&mut json!({"a": ["{$GONE}"]}), &Pointer::root(), Variables::Known(&lookup), &mut faults);
         let told: Vec<_> = faults.iter().map(|fault| (fault.at.to_string(), fault.problem.clone())).collect();
         assert_eq!(told, [("/a/0".to_owned(), "environment variable GONE is not set".to_owned())]);
+    }
+
+    /// Knows one file and one secret; another file cannot be read.
+    struct Store;
+
+    impl Lookup for Store {
+        fn get(&self, _name: &str) -> Option<String> {
+            None
+        }
+
+        fn fetch(&self, from: Reference<'_>) -> Result<Option<String>, String> {
+            match from {
+                Reference::File("/a") => Ok(Some("in a file".to_owned())),
+                Reference::File("/locked") => Err("/locked cannot be read: permission denied".to_owned()),
+                Reference::Vault { path: "p", field: "f" } => Ok(Some("in {$Vault}".to_owned())),
+                Reference::File(_) | Reference::Vault { .. } | Reference::Variable(_) => Ok(None),
+            }
+        }
+    }
+
+    #[test]
+    fn files_and_secrets_are_put_in_as_they_are() {
+        let mut value = json!(["x{$file:/a}", "{$vault:p#f}y", "{$vault:p#g:none}"]);
+        let mut faults = Faults::default();
+        resolve(&mut value, &Pointer::root(), Variables::Known(&Store), &mut faults);
+        assert_eq!(value, json!(["xin a file", "in {$Vault}y", "none"]));
+        assert!(faults.is_empty());
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_had_is_a_fault_at_its_leaf_whatever_its_default() {
+        for (text, problem) in [
+            ("{$file:/gone}", "the file /gone is not there"),
+            ("{$file:/locked}", "/locked cannot be read: permission denied"),
+            ("{$file:here}", "`here` is no absolute path; write {$file:/PATH}"),
+            ("{$vault:p#g}", "Vault has no field g of a secret at p"),
+            ("{$vault:..#g:default}", "`..` is no path of a secret; write {$vault:PATH#FIELD}"),
+        ] {
+            let mut faults = Faults::default();
+            resolve(&mut json!([text]), &Pointer::root(), Variables::Known(&Store), &mut faults);
+            let told: Vec<_> = faults.iter().map(|fault| (fault.at.to_string(), &*fault.problem)).collect();
+            assert_eq!(told, [("/0".to_owned(), problem)]);
+        }
+    }
+
+    #[test]
+    fn secrets_that_are_not_read_stay_open_even_with_a_default() {
+        let text = "{$vault:p#f:default}";
+        let mut value = json!(text);
+        resolve(&mut value, &Pointer::root(), Variables::StandIns(&lookup), &mut Faults::default());
+        assert_eq!(value, json!(left_open(text)));
     }
 }
