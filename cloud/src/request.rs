@@ -105,8 +105,11 @@ fn tell(id: Id, route: &Route, bytes: usize, took: Duration, outcome: Outcome) -
         }
         Outcome::Refused { answer: refusal } => {
             let reason = refusal.reason.as_ref().map_or(refusal.detail, Reason::as_str);
-            info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = refusal.status, reason, "refused");
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            // The gate tells of those now and then: a line for each would be a flood of its own.
+            if status != StatusCode::TOO_MANY_REQUESTS {
+                info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = refusal.status, reason, "refused");
+            }
             let answer = answer::detail(status, refusal.detail);
             let answer = match refusal.challenge {
                 Some(challenge) => answer::challenge(answer, challenge),

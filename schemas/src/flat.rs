@@ -37,7 +37,7 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
 ];
 
 /// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
-const OF_THE_RECEIVER: [&str; 10] = [
+const OF_THE_RECEIVER: [&str; 11] = [
     "data_type",
     "methods",
     "content_types",
@@ -47,6 +47,7 @@ const OF_THE_RECEIVER: [&str; 10] = [
     "basic_auth",
     "hmac",
     "signature",
+    "rate_limit",
     "token",
 ];
 

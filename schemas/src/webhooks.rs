@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 18] = [
+pub(crate) const KNOWN: [&str; 19] = [
     "data_type",
     "methods",
     "content_types",
@@ -29,6 +29,7 @@ pub(crate) const KNOWN: [&str; 18] = [
     "basic_auth",
     "hmac",
     "signature",
+    "rate_limit",
     "response",
     "connection",
     "retry",
@@ -46,7 +47,7 @@ pub(crate) const OF_THE_SOURCE: [&str; 4] = ["methods", "content_types", "max_bo
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 13] = [
+pub(crate) const LATER: [&str; 12] = [
     "jwt",
     "header_auth",
     "query_auth",
@@ -56,7 +57,6 @@ pub(crate) const LATER: [&str; 13] = [
     "recaptcha",
     "ip_whitelist",
     "trusted_proxies",
-    "rate_limit",
     "json_schema",
     "credential_cleanup",
     "deduplicate",
@@ -158,6 +158,8 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         }
         gates.push(("open", implied(json!({}))));
     }
+    // Behind the checks that cost little, so that strangers do not use it up.
+    gates.extend(entry.get("rate_limit").map(|settings| ("rate_limit", settings)));
     if is_json(entry, faults) {
         gates.push(("well_formed", implied(json!({}))));
     }

@@ -78,3 +78,13 @@ async fn an_entry_says_what_senders_are_answered() {
         assert!(answer.head.contains(&format!("\r\n{line}")), "{}", answer.head);
     }
 }
+
+#[tokio::test]
+async fn a_sender_over_its_limit_is_told_when_to_come_again() {
+    let receiver = receiver(json!({ "rate_limit": { "max_requests": 1, "window_seconds": 3600 } })).await;
+    assert_eq!(send(&receiver, "POST", &[], "x").await.status, 200);
+    let refused = send(&receiver, "POST", &[], "x").await;
+    assert_eq!(refused.detail(), (429, "Too many requests".to_owned()));
+    assert!(refused.head.contains("\r\nretry-after: 3600\r\n"), "{}", refused.head);
+    receiver.comes_to("messages_queued", 1).await;
+}
