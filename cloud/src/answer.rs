@@ -59,8 +59,10 @@ pub(crate) fn challenge(mut answer: Answer, challenge: &'static str) -> Answer {
 }
 
 /// Adds the methods that the path takes.
-pub(crate) fn allow(mut answer: Answer, methods: &'static str) -> Answer {
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+pub(crate) fn allow(mut answer: Answer, methods: &str) -> Answer {
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        answer.headers_mut().insert(ALLOW, methods);
+    }
     answer
 }
 

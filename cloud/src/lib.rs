@@ -5,6 +5,7 @@
 //! the port, with `tls` when it is encrypted, and joins them through `router`.
 
 mod acceptor;
+mod accepts;
 mod acknowledge;
 mod announced;
 mod answer;
@@ -21,6 +22,7 @@ mod metrics;
 mod receive;
 mod reload;
 mod request;
+mod response;
 mod router;
 mod session;
 mod settlements;

@@ -1,19 +1,18 @@
 //! The source `receive`: one webhook id that senders post to.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 use engine::config::{Faults, Node};
 use engine::kind::{Build, Claim, Context, OpenError, Role, Stage, StageError, Wiring};
 use engine::port::{Out, Unverified};
 use futures::future::BoxFuture;
-use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
-use crate::answer::{self, Answer};
+use crate::accepts::{Accepts, MediaRange, Verb};
+use crate::response::{Configured, Response};
 use crate::tables::Routes;
 
 /// Take the webhooks that are posted to `/webhook/{id}`.
@@ -24,22 +23,26 @@ use crate::tables::Routes;
 pub(crate) struct Receive {
     /// The id in the URL.
     webhook: String,
+    /// The methods that senders may use. Others are answered 405.
+    #[serde(default = "Receive::default_methods")]
+    methods: Vec<Verb>,
+    /// The media types that bodies may have, `type/subtype` or `type/*`; parameters do not matter. Others, and requests
+    /// that name none, are answered 415. Default: any, and none.
+    #[serde(default)]
+    content_types: Option<Vec<MediaRange>>,
+    /// The largest body, in bytes, within what the receiver takes at all. A larger one is answered 413, before it is
+    /// read where its length is announced.
+    #[serde(default)]
+    max_body_bytes: Option<NonZeroUsize>,
     /// What an accepted webhook is answered with.
     #[serde(default)]
     response: Configured,
 }
 
-/// What an accepted webhook is answered with.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Configured {
-    /// 200, 201, 202 or 204.
-    #[serde(default)]
-    #[schemars(range(min = 200, max = 204))]
-    status: Option<u16>,
-    /// The body, as JSON. Default: a message with the webhook's id. There is none with 204.
-    #[serde(default)]
-    body: Option<Value>,
+impl Receive {
+    fn default_methods() -> Vec<Verb> {
+        vec![Verb::Post]
+    }
 }
 
 /// Where a webhook goes, and what its sender is told.
@@ -48,26 +51,8 @@ pub(crate) struct Route {
     pub(crate) webhook: ByteString,
     pub(crate) channel: ByteString,
     pub(crate) out: Out<Unverified>,
-    status: StatusCode,
-    body: Option<Bytes>,
-}
-
-impl Route {
-    /// Makes the answer to the sender of an accepted webhook.
-    pub(crate) fn accepted(&self, id: engine::webhook::Id) -> Answer {
-        match (&self.body, self.status) {
-            (_, StatusCode::NO_CONTENT) => answer::empty(StatusCode::NO_CONTENT),
-            (Some(body), status) => answer::json_text(status, body.clone()),
-            (None, status) => {
-                let reason = status.canonical_reason().unwrap_or_default();
-                let code = status.as_u16();
-                answer::json_text(
-                    status,
-                    format!("{{\"message\":\"{code} {reason}\",\"message_id\":\"{id}\"}}"),
-                )
-            }
-        }
-    }
+    pub(crate) accepts: Arc<Accepts>,
+    pub(crate) response: Response,
 }
 
 impl Build for Receive {
@@ -75,12 +60,12 @@ impl Build for Receive {
     const ROLE: Role = Role::Receive;
 
     fn check(&self, at: &Node, faults: &mut Faults) {
-        let place = at.at().child("response");
-        match self.response.status {
-            None | Some(200..=202) => {}
-            Some(204) if self.response.body.is_none() => {}
-            Some(204) => faults.add(&place.child("body"), "an answer with status 204 has no body", None),
-            Some(_) => faults.add(&place.child("status"), "expected 200, 201, 202 or 204", None),
+        self.response.check(at, faults);
+        if self.methods.is_empty() {
+            faults.add(&at.at().child("methods"), "no method is taken, so nobody could send", None);
+        }
+        if self.content_types.as_ref().is_some_and(Vec::is_empty) {
+            faults.add(&at.at().child("content_types"), "no media type is taken, so nobody could send", None);
         }
     }
 
@@ -90,22 +75,19 @@ impl Build for Receive {
 
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
         let routes = Routes::of(&cx.resources);
-        cx.lasting.keep(routes.announce(&self.webhook, ()));
-        let status = self.response.status.and_then(|status| StatusCode::from_u16(status).ok());
-        Ok(Box::new(Source {
-            webhook: self.webhook,
-            status: status.unwrap_or(StatusCode::OK),
-            body: self.response.body.map(|body| body.to_string().into()),
-            routes,
-            cx: cx.clone(),
-        }))
+        let Self { webhook, methods, content_types, max_body_bytes, response } = self;
+        let accepts = Accepts::new(methods, content_types, max_body_bytes.map(NonZeroUsize::get));
+        let accepts = Arc::new(accepts);
+        cx.lasting.keep(routes.announce(&webhook, Arc::clone(&accepts)));
+        let response = response.made();
+        Ok(Box::new(Source { webhook, accepts, response, routes, cx: cx.clone() }))
     }
 }
 
 struct Source {
     webhook: String,
-    status: StatusCode,
-    body: Option<Bytes>,
+    accepts: Arc<Accepts>,
+    response: Response,
     routes: Arc<Routes>,
     cx: Context,
 }
@@ -115,9 +97,9 @@ impl Stage for Source {
         Box::pin(async move {
             let out =
                 wiring.gated.ok_or_else(|| StageError("a source needs a buffer behind it".to_owned()))?;
-            let Self { webhook, status, body, routes, cx } = *self;
+            let Self { webhook, accepts, response, routes, cx } = *self;
             let channel = wiring.channel.as_deref().unwrap_or_default().into();
-            let route = Route { webhook: webhook.as_str().into(), channel, out, status, body };
+            let route = Route { webhook: webhook.as_str().into(), channel, out, accepts, response };
             let _entered = routes.enter(&webhook, route);
             let mut stop = cx.stop;
             // Whoever could say stop is gone, which means the same.

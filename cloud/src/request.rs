@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::accepts::Accepts;
 use crate::answer::{self, Answer};
 use crate::listener::Shared;
 use crate::receive::Route;
@@ -62,11 +63,16 @@ pub(crate) struct Sent<'a> {
 ///
 /// # Errors
 /// What its sender is answered.
-pub(crate) async fn read(request: Request<Incoming>, shared: &Shared) -> Result<Sent<'_>, Box<Answer>> {
+pub(crate) async fn read<'s>(
+    request: Request<Incoming>,
+    accepts: &Accepts,
+    shared: &'s Shared,
+) -> Result<Sent<'s>, Box<Answer>> {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
     let budget = &shared.body_memory;
-    let reading = read_body(&parts.headers, body, shared.settings.max_body_bytes, budget);
+    let largest = accepts.largest(shared.settings.max_body_bytes);
+    let reading = read_body(&parts.headers, body, largest, budget);
     let read = match tokio::time::timeout(shared.settings.body_timeout, reading).await {
         Ok(read) => read,
         Err(_) => Err(Unread::TooSlow),
@@ -95,12 +101,15 @@ fn tell(id: Id, route: &Route, bytes: usize, took: Duration, outcome: Outcome) -
     match outcome {
         Outcome::Delivered => {
             info!(target: FLOW, %id, %channel, %webhook, bytes, ms, "accepted");
-            route.accepted(id)
+            route.response.to(id)
         }
         Outcome::Refused { answer: refusal } => {
             let reason = refusal.reason.as_ref().map_or(refusal.detail, Reason::as_str);
-            info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = refusal.status, reason, "refused");
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            // The gate tells of those now and then: a line for each would be a flood of its own.
+            if status != StatusCode::TOO_MANY_REQUESTS {
+                info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = refusal.status, reason, "refused");
+            }
             let answer = answer::detail(status, refusal.detail);
             let answer = match refusal.challenge {
                 Some(challenge) => answer::challenge(answer, challenge),

@@ -85,25 +85,26 @@ async fn webhook(id: &str, request: Request<Incoming>, peer: IpAddr, shared: &Ar
     if shared.is_stopping() {
         return answer::closing(answer::busy("the receiver is stopping"));
     }
-    if matches!(shared.routes.find(id), Found::Nothing) {
-        return answer::closing(not_found());
-    }
-    if *request.method() != Method::POST {
-        let answer = answer::detail(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
-        return answer::closing(answer::allow(answer, "POST"));
+    let accepts = match shared.routes.find(id) {
+        Found::Running(route) => Arc::clone(&route.accepts),
+        Found::Away(accepts) => accepts,
+        Found::Nothing => return answer::closing(not_found()),
+    };
+    if let Some(refused) = accepts.refuse(request.method(), request.headers()) {
+        return answer::closing(refused);
     }
     let Ok(_permit) = shared.requests.try_acquire() else {
         shared.refused_requests.add(1);
         return answer::closing(answer::busy("too many requests at once"));
     };
-    let sent = match request::read(request, shared).await {
+    let sent = match request::read(request, &accepts, shared).await {
         Ok(sent) => sent,
         Err(answer) => return *answer,
     };
     // Looked up when the body is there: a slow sender keeps no pipeline from being replaced.
     match shared.routes.find_soon(id, REPLACING).await {
         Found::Running(route) => request::take(sent, peer, &route, shared).await,
-        Found::Away(()) => answer::busy("the webhook's pipeline is being opened"),
+        Found::Away(_) => answer::busy("the webhook's pipeline is being opened"),
         Found::Nothing => not_found(),
     }
 }

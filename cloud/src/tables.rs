@@ -13,6 +13,7 @@ use engine::kind::Resources;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::accepts::Accepts;
 use crate::channel::Channel;
 use crate::receive::Route;
 
@@ -30,8 +31,8 @@ struct Place<K, T> {
     running: Option<Arc<T>>,
 }
 
-/// The webhooks that are taken, by id.
-pub(crate) type Routes = Table<(), Route>;
+/// The webhooks that are taken, by id; each with what it takes.
+pub(crate) type Routes = Table<Arc<Accepts>, Route>;
 
 /// The channels that connectors may subscribe to, by name; each with its token.
 pub(crate) type Channels = Table<Secret, Channel>;

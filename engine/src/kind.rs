@@ -21,7 +21,7 @@ use crate::chance::Chance;
 use crate::config::{Faults, Node};
 use crate::drive;
 use crate::failure::Failure;
-use crate::meter::Meter;
+use crate::meter::{Edge, Meter};
 use crate::port::{Exhausted, In, Out, Unverified, Verified};
 use crate::supply::{Demand, Supply};
 use crate::webhook::Webhook;
@@ -36,6 +36,9 @@ pub trait Gate: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// Complains about settings that parse and still cannot work. Pure.
     fn check(&self, _at: &Node, _faults: &mut Faults) {}
 
+    /// Takes the counters it needs. What it turns away is counted for it. Called before the first webhook.
+    fn measure(&self, _edge: &Edge) {}
+
     /// Lets `webhook` pass, or says what its sender is told.
     ///
     /// # Errors
@@ -47,6 +50,8 @@ pub trait Gate: DeserializeOwned + JsonSchema + Send + Sync + 'static {
 pub trait DynGate: Send + Sync {
     /// Returns the gate's name.
     fn name(&self) -> &'static str;
+    /// Calls [`Gate::measure`].
+    fn measure(&self, edge: &Edge);
     /// Calls [`Gate::admit`].
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>>;
 }
@@ -54,6 +59,10 @@ pub trait DynGate: Send + Sync {
 impl<G: Gate> DynGate for G {
     fn name(&self) -> &'static str {
         G::NAME
+    }
+
+    fn measure(&self, edge: &Edge) {
+        Gate::measure(self, edge);
     }
 
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>> {

@@ -35,7 +35,7 @@ pub enum Metric {
     NotUnderstood,
     /// Writes or reads of a store that failed, by channel.
     StoreErrors,
-    /// Webhooks refused or dropped because a bound was reached, by bound.
+    /// What was refused, dropped or forgotten because a bound was reached, by bound.
     Limits,
 }
 
@@ -80,7 +80,9 @@ impl Metric {
             Self::Connections => "Connections made or accepted, by channel",
             Self::NotUnderstood => "Messages of a peer that were not understood, by channel",
             Self::StoreErrors => "Writes or reads of a store that failed, by channel",
-            Self::Limits => "Webhooks, requests or connections refused at a bound, by place and bound",
+            Self::Limits => {
+                "Webhooks, requests, connections refused or clients forgotten at a bound, by place and bound"
+            }
         }
     }
 }
@@ -143,6 +145,12 @@ impl Edge {
     pub fn new(meter: &Meter, name: &str) -> Self {
         let blocked = meter.counter(Metric::EdgeBlockedMicros, name, "");
         Self { name: name.into(), meter: meter.clone(), blocked }
+    }
+
+    /// Returns the counter of `metric` and of `kind` at this edge.
+    #[must_use]
+    pub fn counter(&self, metric: Metric, kind: &str) -> Counter {
+        self.meter.counter(metric, &self.name, kind)
     }
 
     /// Counts a webhook that `gate` turned away.

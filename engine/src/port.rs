@@ -61,6 +61,9 @@ pub fn edge<F>(capacity: usize, meter: Edge) -> (Out<F>, In<F>) {
 /// Joins a source to a buffer through gates, of which at least one proves the sender (see `graph::check`).
 #[must_use]
 pub fn gated(next: &Out<Verified>, gates: Arc<[Arc<dyn DynGate>]>) -> Out<Unverified> {
+    for gate in gates.iter() {
+        gate.measure(&next.meter);
+    }
     Out { gates, next: next.next.clone(), meter: next.meter.clone(), flow: PhantomData }
 }
 

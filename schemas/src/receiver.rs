@@ -118,15 +118,8 @@ impl Receiver {
     /// Stands for a receiver whose own settings are at fault, so that its webhooks can be checked all the same.
     #[must_use]
     pub fn stand_in() -> Self {
-        let File {
-            drain_seconds,
-            max_body_bytes,
-            head_timeout_seconds,
-            body_timeout_seconds,
-            flow_log,
-            limits,
-            ..
-        } = File::default();
+        let File { drain_seconds, head_timeout_seconds, body_timeout_seconds, flow_log, limits, .. } =
+            File::default();
         let token = Node::stand_in(Pointer::root().child("channel_token"));
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -135,7 +128,8 @@ impl Receiver {
             channel_token: token.text().map(Secret::new),
             trusted_proxies: Vec::new(),
             drain_seconds,
-            max_body_bytes,
+            // Whatever an entry asks for fits.
+            max_body_bytes: usize::MAX,
             head_timeout_seconds,
             body_timeout_seconds,
             flow_log,

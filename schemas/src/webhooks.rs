@@ -18,14 +18,18 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 15] = [
+pub(crate) const KNOWN: [&str; 19] = [
     "data_type",
+    "methods",
+    "content_types",
+    "max_body_bytes",
     "module",
     "module-config",
     "authorization",
     "basic_auth",
     "hmac",
     "signature",
+    "rate_limit",
     "response",
     "connection",
     "retry",
@@ -36,11 +40,14 @@ pub(crate) const KNOWN: [&str; 15] = [
     "queue_name",
 ];
 
+/// What an entry may hold that are settings of its source, under the same names.
+pub(crate) const OF_THE_SOURCE: [&str; 4] = ["methods", "content_types", "max_body_bytes", "response"];
+
 /// What an entry may hold that says how its webhooks are delivered, which a connector's own file says for its channels.
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 13] = [
+pub(crate) const LATER: [&str; 12] = [
     "jwt",
     "header_auth",
     "query_auth",
@@ -50,7 +57,6 @@ pub(crate) const LATER: [&str; 13] = [
     "recaptcha",
     "ip_whitelist",
     "trusted_proxies",
-    "rate_limit",
     "json_schema",
     "credential_cleanup",
     "deduplicate",
@@ -80,6 +86,7 @@ pub fn read(root: &Node, receiver: &Receiver, connections: &Connections, faults:
     let (mut drafts, mut channels) = (Vec::new(), BTreeMap::new());
     for (id, entry) in named(root, "webhook id", faults) {
         let Some(last) = read_entry(&id, &entry, &mut drafts, faults) else { continue };
+        check_largest(&entry, receiver, faults);
         if is_direct(&entry) {
             direct::push(&id, &entry, last, receiver, connections, (&mut drafts, faults));
         } else if let Some((name, channel)) = read_channel(&id, &entry, receiver, faults) {
@@ -109,6 +116,17 @@ fn read_entry(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Faul
     Some(push_source(id, entry, drafts, faults))
 }
 
+/// Complains about bodies that the receiver as a whole does not take.
+fn check_largest(entry: &Node, receiver: &Receiver, faults: &mut Faults) {
+    let Some(own) = entry.get("max_body_bytes") else { return };
+    // What is no number is complained about where the source is read.
+    let bytes = own.parse::<usize>(&mut Faults::default());
+    if bytes.is_some_and(|bytes| bytes > receiver.max_body_bytes) {
+        let problem = format!("the receiver's `max_body_bytes` is smaller, {}", receiver.max_body_bytes);
+        faults.add(own.at(), problem, Some("raise that, or lower this".to_owned()));
+    }
+}
+
 /// Tells whether the receiver delivers the entry's webhooks itself.
 fn is_direct(entry: &Node) -> bool {
     // A module that is left open stands for the one that most entries have.
@@ -118,16 +136,16 @@ fn is_direct(entry: &Node) -> bool {
 
 /// Adds the source and its gates, cheapest refusal first, and returns the name of the last.
 fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Faults) -> String {
-    let mut settings = json!({ "webhook": id });
-    if let Some(response) = entry.get("response") {
-        settings["response"] = response.value().clone();
-    }
     let implied = |value| Node::new(value, entry.at().clone());
+    let own = OF_THE_SOURCE.iter().filter_map(|key| Some((*key, entry.get(key)?)));
+    let settings = own.fold(implied(json!({ "webhook": id })), |settings, (key, member)| {
+        settings.with_member(key, &member)
+    });
     let mut last = format!("{id}.receive");
     let mut push = |name: String, module: &str, settings: Node, from: Vec<From>| {
         drafts.push(Draft { name, module: module.to_owned(), settings, at: entry.at().clone(), from });
     };
-    push(last.clone(), "receive", implied(settings), Vec::new());
+    push(last.clone(), "receive", settings, Vec::new());
     let mut gates: Vec<(&str, Node)> = Vec::new();
     for auth in ["authorization", "basic_auth", "hmac", "signature"] {
         gates.extend(entry.get(auth).map(|settings| (auth, settings)));
@@ -140,6 +158,8 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         }
         gates.push(("open", implied(json!({}))));
     }
+    // Behind the checks that cost little, so that strangers do not use it up.
+    gates.extend(entry.get("rate_limit").map(|settings| ("rate_limit", settings)));
     if is_json(entry, faults) {
         gates.push(("well_formed", implied(json!({}))));
     }

@@ -1,3 +1,4 @@
-//! Gates that look at what a webhook is, not at who sent it.
+//! Gates that look at what a webhook is and how many there are, not at who sent it.
 
+pub(crate) mod rate_limit;
 pub(crate) mod well_formed;

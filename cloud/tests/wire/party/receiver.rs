@@ -42,13 +42,17 @@ impl Receiver {
         }
         let entry =
             |kind: &str| json!({ "module": "webhook_connect", "module-config": channel, "data_type": kind });
-        let webhooks = json!({ "json": entry("json"), "blob": entry("blob") });
+        Self::start_taking(&json!({ "json": entry("json"), "blob": entry("blob") }), settings).await
+    }
+
+    /// Starts one that takes these webhooks.
+    pub(crate) async fn start_taking(webhooks: &Value, settings: Settings) -> Self {
         let kinds: Arc<[Kind]> = stages::registry::kinds().into_iter().chain(cloud::kinds()).collect();
         let mut faults = Faults::default();
         let flags = vec![(&["buffer", "url"][..], "memory:".to_owned())];
         let nothing = |_: &str| None;
         let own = schemas::receiver::read(None, Path::new(""), &nothing, &flags, &mut faults).unwrap();
-        let root = Node::new(webhooks, Pointer::root());
+        let root = Node::new(webhooks.clone(), Pointer::root());
         let connections = Connections::read(None, &mut faults);
         let drafts = schemas::webhooks::read(&root, &own, &connections, &mut faults);
         let plans = check(drafts, &kinds, &mut faults);
