@@ -1,4 +1,4 @@
-//! Adyen: each item of the body holds the HMAC of eight of its fields.
+//! Adyen: a header holds the HMAC of the body; or, of payments, each item of the body holds the HMAC of eight of its fields.
 //!
 //! The further fields of an item are not signed. A body passes when every one of its items is signed.
 //! Source: <https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures>.
@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use engine::ack::Answer;
+use engine::webhook::Webhook;
 use serde::Deserialize;
 use subtle::Choice;
 
 use super::way::Letter;
 use crate::auth::scheme::{Algorithm, Encoding, KeyForm};
-use crate::auth::unauthorized;
+use crate::auth::{last, unauthorized};
 
 /// How Adyen signs.
 pub(super) const ADYEN: Letter = Letter { key: KeyForm::Hex, timed: false, admit };
@@ -74,18 +75,24 @@ impl Item {
     }
 
     fn is_signed_by(&self, keys: &[Vec<u8>]) -> bool {
-        let Some(signature) = Encoding::Base64.decode(self.additional_data.hmac_signature.as_bytes()) else {
-            return false;
-        };
-        let (signed, candidates) = (self.signed(), [signature]);
-        let signed_by =
-            |key: &Vec<u8>| Algorithm::Sha256.signed(key, &[signed.as_bytes().into()], &candidates);
-        keys.iter().fold(Choice::from(0), |found, key| found | signed_by(key)).into()
+        is_signed(self.additional_data.hmac_signature.as_bytes(), self.signed().as_bytes(), keys)
     }
 }
 
-fn admit(body: &[u8], keys: &[Vec<u8>], _: Duration) -> Result<(), Answer> {
-    let read: Result<Body, _> = serde_json::from_slice(body);
+/// Tells whether `signature` is that of `signed`, made with one of `keys`.
+fn is_signed(signature: &[u8], signed: &[u8], keys: &[Vec<u8>]) -> bool {
+    let Some(signature) = Encoding::Base64.decode(signature) else { return false };
+    let candidates = [signature];
+    let signed_by = |key: &Vec<u8>| Algorithm::Sha256.signed(key, &[signed.into()], &candidates);
+    keys.iter().fold(Choice::from(0), |found, key| found | signed_by(key)).into()
+}
+
+fn admit(webhook: &Webhook, keys: &[Vec<u8>], _: Duration) -> Result<(), Answer> {
+    if let Some(signature) = last(webhook, "HmacSignature") {
+        let right = is_signed(signature, &webhook.body, keys);
+        return if right { Ok(()) } else { Err(unauthorized("the signature does not match")) };
+    }
+    let read: Result<Body, _> = serde_json::from_slice(&webhook.body);
     let Body { notification_items: items } = read.map_err(|_| unauthorized("the body holds no signature"))?;
     if items.is_empty() {
         return Err(unauthorized("the body holds no items"));

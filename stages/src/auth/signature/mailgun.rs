@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use engine::ack::Answer;
+use engine::webhook::Webhook;
 use serde::Deserialize;
 use subtle::Choice;
 
@@ -30,8 +31,8 @@ struct Signature {
     signature: String,
 }
 
-fn admit(body: &[u8], keys: &[Vec<u8>], tolerance: Duration) -> Result<(), Answer> {
-    let read: Result<Body, _> = serde_json::from_slice(body);
+fn admit(webhook: &Webhook, keys: &[Vec<u8>], tolerance: Duration) -> Result<(), Answer> {
+    let read: Result<Body, _> = serde_json::from_slice(&webhook.body);
     let Body { signature } = read.map_err(|_| unauthorized("the body holds no signature"))?;
     let candidate = Encoding::Hex.decode(signature.signature.as_bytes());
     let candidates = [candidate.ok_or_else(|| unauthorized("the signature is not hexadecimal"))?];

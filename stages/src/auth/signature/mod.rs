@@ -178,7 +178,12 @@ impl Gate for Signature {
             let (place, problem) = if self.has_public_key() {
                 (public, format!("the provider `{name}` signs with a secret: give it as `secret`"))
             } else {
-                (secret, format!("the provider `{name}` signs with a key pair: give its public key as `public_key`"))
+                (
+                    secret,
+                    format!(
+                        "the provider `{name}` signs with a key pair: give its public key as `public_key`"
+                    ),
+                )
             };
             return faults.add(&at.at().child(place), problem, None);
         };

@@ -23,8 +23,8 @@ pub(super) struct Letter {
     pub(super) key: KeyForm,
     /// True when the time of signing is signed.
     pub(super) timed: bool,
-    /// Lets the body pass when one of the secrets signed it no longer ago than the tolerance.
-    pub(super) admit: fn(&[u8], &[Vec<u8>], Duration) -> Result<(), Answer>,
+    /// Lets the webhook pass when one of the secrets signed it no longer ago than the tolerance.
+    pub(super) admit: fn(&Webhook, &[Vec<u8>], Duration) -> Result<(), Answer>,
 }
 
 impl Way {
@@ -87,7 +87,7 @@ impl Way {
             Self::Declared(scheme) => scheme.admit(webhook, keys, known),
             Self::InBody(letter) => {
                 let keys: Vec<Vec<u8>> = keys.filter_map(|key| letter.key.read(key)).collect();
-                (letter.admit)(&webhook.body, &keys, known.tolerance)
+                (letter.admit)(webhook, &keys, known.tolerance)
             }
         }
     }
