@@ -11,7 +11,7 @@ use engine::headers::Headers;
 use engine::webhook::{Event, Head, Id, Webhook, from_micros, to_micros};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName};
 use http::request::Parts;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -77,11 +77,16 @@ pub(crate) async fn read(request: Request<Incoming>, shared: &Shared) -> Result<
     }
 }
 
-/// Takes one webhook: answers once the buffer has committed it, or says why not.
+/// Takes one webhook: answers once the buffer has committed it, or says why not. What is not posted is no webhook and can only
+/// be a handshake.
 pub(crate) async fn take(sent: Sent<'_>, peer: IpAddr, route: &Route, shared: &Shared) -> Answer {
     let Sent { began, parts, body, _held } = sent;
     let webhook = webhook(&parts, body, peer, route.webhook.clone(), shared);
     let (id, bytes) = (webhook.id(), webhook.body.len());
+    if parts.method != Method::POST {
+        let outcome = Outcome::Refused { answer: route.out.greet(&webhook).await };
+        return tell(id, route, bytes, began.elapsed(), outcome);
+    }
     let (ack, reported) = Ack::waiter();
     // A closed pipeline drops the event, which reports it as lost.
     drop(route.out.send(Event { webhook, ack }).await);
@@ -98,6 +103,10 @@ fn tell(id: Id, route: &Route, bytes: usize, took: Duration, outcome: Outcome) -
             route.accepted(id)
         }
         Outcome::Refused { answer: refusal } => {
+            if let Some(handshake) = refusal.handshake {
+                info!(target: FLOW, %channel, %webhook, bytes, ms, "answered a handshake");
+                return answer::handshake(handshake);
+            }
             let reason = refusal.reason.as_ref().map_or(refusal.detail, Reason::as_str);
             info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = refusal.status, reason, "refused");
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);

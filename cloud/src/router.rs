@@ -81,6 +81,19 @@ fn split<'p>(path: &'p str, parts: &mut [&'p str; MOST_PARTS]) -> Option<usize> 
     Some(count)
 }
 
+/// Returns true when a request with this method may be a handshake of the senders of the webhook `id`.
+async fn greets(id: &str, method: &Method, shared: &Shared) -> bool {
+    if *method != Method::GET {
+        return false;
+    }
+    match shared.routes.find_soon(id, REPLACING).await {
+        Found::Running(route) => route.out.greets(method.as_str()),
+        // Nobody knows: it is answered as a webhook would be.
+        Found::Away(()) => true,
+        Found::Nothing => false,
+    }
+}
+
 async fn webhook(id: &str, request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>) -> Answer {
     if shared.is_stopping() {
         return answer::closing(answer::busy("the receiver is stopping"));
@@ -88,7 +101,7 @@ async fn webhook(id: &str, request: Request<Incoming>, peer: IpAddr, shared: &Ar
     if matches!(shared.routes.find(id), Found::Nothing) {
         return answer::closing(not_found());
     }
-    if *request.method() != Method::POST {
+    if *request.method() != Method::POST && !greets(id, request.method(), shared).await {
         let answer = answer::detail(StatusCode::METHOD_NOT_ALLOWED, "webhooks are posted");
         return answer::closing(answer::allow(answer, "POST"));
     }

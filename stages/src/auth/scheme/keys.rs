@@ -39,6 +39,11 @@ impl Key {
     pub(in crate::auth) fn is_open(&self) -> bool {
         is_open(self.0.expose())
     }
+
+    /// Compares with what somebody presented, in a time that does not tell how much of it is right.
+    pub(in crate::auth) fn matches(&self, presented: &[u8]) -> bool {
+        self.0.matches(presented)
+    }
 }
 
 /// How a secret or a public key is written as text.
@@ -202,6 +207,11 @@ impl Algorithm {
         };
         candidates.iter().fold(Choice::from(0), |found, candidate| found | expected.ct_eq(candidate))
     }
+}
+
+/// Makes the HMAC-SHA256 of `message` with the text of `key`.
+pub(in crate::auth) fn hmac_sha256(Key(key): &Key, message: &[u8]) -> Vec<u8> {
+    sign::<hmac::Hmac<sha2::Sha256>>(key.expose().as_bytes(), &[message.into()])
 }
 
 fn sign<M: Mac + KeyInit>(key: &[u8], message: &[Cow<'_, [u8]>]) -> Vec<u8> {

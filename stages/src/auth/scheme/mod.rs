@@ -7,7 +7,7 @@ mod keys;
 mod part;
 mod stamp;
 
-pub(super) use self::keys::{Algorithm, HeaderName, Key, KeyForm, check_keys};
+pub(super) use self::keys::{Algorithm, HeaderName, Key, KeyForm, check_keys, hmac_sha256};
 pub(super) use self::part::{Part, Template};
 pub(super) use self::stamp::{Place, TOLERANCE, check as check_time};
 

@@ -1,6 +1,7 @@
 //! The gate that knows how providers sign.
 
 mod adyen;
+mod handshake;
 mod mailgun;
 mod providers;
 #[cfg(test)]
@@ -20,12 +21,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::scheme::{Key, Known, TOLERANCE, check_keys};
+use handshake::Question;
 use providers::{PROVIDERS, Preset};
 use way::Way;
 
 /// Check the signature of a provider whose way of signing is known by name.
 ///
 /// Where the provider signs the time as well, a webhook must have been signed within `tolerance_seconds`.
+///
+/// A provider's question whether the address is the right one is answered, and not taken for a webhook.
 ///
 /// A provider that signs with a secret is given `secret`; one that signs with a key pair is given `public_key`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -48,6 +52,9 @@ pub(crate) struct Signature {
     /// The address the provider posts to, where it is signed, without its query, which is taken from the request.
     #[serde(default)]
     url: Option<String>,
+    /// The token that was given to Meta, which presents it when it asks for the address to be confirmed.
+    #[serde(default)]
+    verify_token: Option<Key>,
     /// How many seconds the time of signing may be from now, in either direction. Default: 300.
     #[serde(default)]
     tolerance_seconds: Option<NonZeroU64>,
@@ -117,6 +124,11 @@ impl Signature {
     fn keys(&self) -> impl Iterator<Item = &Key> {
         let one = self.secret.iter().chain(&self.public_key);
         one.chain(self.secrets.iter().flatten()).chain(self.public_keys.iter().flatten())
+    }
+
+    /// Returns how the provider asks for its address to be confirmed.
+    fn question(&self) -> Option<Question> {
+        Question::of(self.provider.0.name)
     }
 
     /// Complains about secrets and public keys that cannot be checked with.
@@ -189,6 +201,10 @@ impl Gate for Signature {
         };
         self.check_keys(way, at, faults);
         self.check_url(way, at, faults);
+        if self.verify_token.is_some() && self.question() != Some(Question::Meta) {
+            let problem = format!("the provider `{name}` presents no token");
+            faults.add(&at.at().child("verify_token"), problem, None);
+        }
         if !way.signs_time() && self.tolerance_seconds.is_some() {
             let problem = format!("the provider `{name}` does not sign the time");
             faults.add(&at.at().child("tolerance_seconds"), problem, None);
@@ -199,6 +215,18 @@ impl Gate for Signature {
         let way = self.way().ok_or_else(|| super::unauthorized("the provider does not sign in this way"))?;
         let tolerance = Duration::from_secs(self.tolerance_seconds.map_or(TOLERANCE, NonZeroU64::get));
         let known = Known { url: self.url.as_deref().unwrap_or_default(), tolerance };
-        way.admit(webhook, self.keys(), known)
+        if let (Some(question), true) = (self.question(), webhook.head.method != "POST") {
+            return Err(question.got(webhook, self.verify_token.as_ref()));
+        }
+        way.admit(webhook, self.keys(), known)?;
+        let signer = || self.keys().find(|key| way.admit(webhook, std::iter::once(*key), known).is_ok());
+        match self.question().and_then(|question| question.posted(webhook, signer)) {
+            Some(answer) => Err(answer),
+            None => Ok(()),
+        }
+    }
+
+    fn greets(&self, method: &str) -> bool {
+        method == "GET" && self.question().is_some_and(|question| question.is_got(self.verify_token.as_ref()))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::{Request, faults, parse};
+use engine::ack::Handshake;
 use engine::clock;
 use engine::kind::Kind;
 use proptest::prelude::*;
@@ -209,6 +210,91 @@ async fn a_body_for_twilio_is_covered_whatever_it_is() {
     assert!(!passes(&unhashed).await);
 }
 
+/// Asks a gate of `provider` with GET, and returns what its sender is told.
+async fn got(provider: &str, settings: &[(&str, &str)], target: &str) -> Answer {
+    let mut all = json!({"provider": provider, "secret": "k"});
+    for (name, value) in settings {
+        all[*name] = json!(value);
+    }
+    let gate: Signature = parse(all);
+    let answer = gate.admit(&Request { method: "GET", target, ..Request::default() }.webhook()).await;
+    answer.unwrap_err()
+}
+
+#[tokio::test]
+async fn dropboxs_challenge_is_sent_back_where_it_is_plain_and_short() {
+    let text = |text: &str| Some(Handshake::Text(text.to_owned()));
+    let answer = got("dropbox", &[], "/webhook/x?challenge=abc%3D").await;
+    assert_eq!((answer.status, answer.handshake), (200, text("abc=")));
+    let long = format!("/webhook/x?challenge={}", "a".repeat(1025));
+    for target in ["/", "/?challenge=", "/?challenge=%3Cb%3E+", "/?challenge=%0D%0Aa", "/?challeng=a", &long]
+    {
+        let answer = got("dropbox", &[], target).await;
+        assert_eq!((answer.status, answer.handshake), (401, None), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn metas_challenge_is_sent_back_to_whoever_knows_the_token() {
+    let token = [("verify_token", "planted")];
+    let asked = "/webhook/x?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=";
+    let answer = got("meta", &token, &format!("{asked}planted")).await;
+    assert_eq!(answer.handshake, Some(Handshake::Text("1158201444".to_owned())));
+    for target in
+        [asked.to_owned(), format!("{asked}plante"), format!("{asked}planted").replace("subscribe", "x")]
+    {
+        assert_eq!(got("meta", &token, &target).await.handshake, None, "{target}");
+    }
+    assert_eq!(got("meta", &[], &format!("{asked}planted")).await.handshake, None);
+}
+
+#[test]
+fn only_who_asks_with_get_is_answered_with_get() {
+    let greets = |settings: Value, method: &str| parse::<Signature>(settings).greets(method);
+    assert!(greets(json!({"provider": "dropbox", "secret": "k"}), "GET"));
+    assert!(greets(json!({"provider": "meta", "secret": "k", "verify_token": "t"}), "GET"));
+    assert!(!greets(json!({"provider": "meta", "secret": "k"}), "GET"));
+    assert!(!greets(json!({"provider": "slack", "secret": "k"}), "GET"));
+    assert!(!greets(json!({"provider": "github", "secret": "k"}), "GET"));
+    assert!(!greets(json!({"provider": "dropbox", "secret": "k"}), "DELETE"));
+}
+
+/// Posts `body`, signed with the secret `k` as Slack and Zoom do.
+async fn posted(provider: &str, prefix: &str, body: &str, signer: &str) -> Result<(), Answer> {
+    let _simulated = clock::simulate(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    let gate: Signature = parse(json!({"provider": provider, "secrets": ["old", "k"]}));
+    let key: Key = serde_json::from_value(json!(signer)).unwrap();
+    let signed = crate::auth::scheme::hmac_sha256(&key, format!("v0:1700000000:{body}").as_bytes());
+    let signature = format!("v0={}", hex::encode(signed));
+    let (name, time) = (format!("{prefix}-signature"), format!("{prefix}-request-timestamp"));
+    let headers: [(&str, &[u8]); 2] = [(&name, signature.as_bytes()), (&time, b"1700000000")];
+    gate.admit(&Request { headers: &headers, body: body.as_bytes(), ..Request::default() }.webhook()).await
+}
+
+#[tokio::test]
+async fn slacks_signed_challenge_is_sent_back() {
+    let asked = r#"{"token":"t","challenge":"3eZbrw1aB","type":"url_verification"}"#;
+    let answer = posted("slack", "x-slack", asked, "k").await.unwrap_err();
+    assert_eq!(answer.handshake, Some(Handshake::Text("3eZbrw1aB".to_owned())));
+    assert_eq!(posted("slack", "x-slack", asked, "another").await.unwrap_err().handshake, None);
+    let unfit = asked.replace("3eZbrw1aB", "<b>\\n");
+    assert_eq!(posted("slack", "x-slack", &unfit, "k").await.unwrap_err().status, 401);
+    for webhook in [r#"{"type":"event_callback","challenge":"c"}"#, "a=1", ""] {
+        assert_eq!(posted("slack", "x-slack", webhook, "k").await, Ok(()), "{webhook}");
+    }
+}
+
+#[tokio::test]
+async fn zooms_signed_token_is_answered_with_its_hmac_by_the_secret_that_signed() {
+    let asked = r#"{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event":"endpoint.url_validation"}"#;
+    let answer = posted("zoom", "x-zm", asked, "k").await.unwrap_err();
+    // Computed with Python.
+    let told = r#"{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"7648f00663203a3b7c15e7680e9c4a6ea2fd5eb6b44d7ff5858d5588c4ce9ff9"}"#;
+    assert_eq!(answer.handshake, Some(Handshake::Json(told.to_owned())));
+    assert_eq!(posted("zoom", "x-zm", asked, "another").await.unwrap_err().handshake, None);
+    assert_eq!(posted("zoom", "x-zm", r#"{"event":"meeting.started","payload":{}}"#, "k").await, Ok(()));
+}
+
 #[test]
 fn unusable_settings_are_faults_that_say_what_is_needed() {
     let discord = "00".repeat(32);
@@ -233,6 +319,7 @@ fn unusable_settings_are_faults_that_say_what_is_needed() {
         (json!({"provider": "stripe", "secret": "k", "tolerance_seconds": 0}), "tolerance_seconds"),
         (json!({"provider": "github", "secret": "k", "tolerance_seconds": 5}), "not sign the time"),
         (json!({"provider": "adyen", "secret": "00", "tolerance_seconds": 5}), "not sign the time"),
+        (json!({"provider": "github", "secret": "k", "verify_token": "t"}), "presents no token"),
         (json!({"provider": "square", "secret": "k"}), "give `url`"),
         (json!({"provider": "twilio", "secret": "k"}), "give `url`"),
         (json!({"provider": "hubspot", "secret": "k"}), "give `url`"),
