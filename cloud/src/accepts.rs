@@ -94,9 +94,14 @@ impl Accepts {
         Self { verbs, allow, media, max_body_bytes }
     }
 
+    /// Tells whether webhooks may come by `method`.
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        self.verbs.iter().any(|verb| verb.as_str() == method.as_str())
+    }
+
     /// Returns the answer to a request that is not taken here; its body need not be read.
     pub(crate) fn refuse(&self, method: &Method, headers: &HeaderMap) -> Option<Answer> {
-        if !self.verbs.iter().any(|verb| verb.as_str() == method.as_str()) {
+        if !self.takes(method) {
             let answer = answer::detail(StatusCode::METHOD_NOT_ALLOWED, "this method is not taken here");
             return Some(answer::allow(answer, &self.allow));
         }

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use engine::ack::Handshake;
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use schemas::wire::{VERSION, VERSION_HEADER};
@@ -38,6 +42,18 @@ pub(crate) fn json_value(status: StatusCode, value: &Value) -> Answer {
 /// Makes the answer to something that went wrong.
 pub(crate) fn detail(status: StatusCode, detail: &str) -> Answer {
     json_value(status, &json!({ "detail": detail }))
+}
+
+/// Makes the answer to a handshake. What it holds came from outside: no browser may take it for anything else than it says.
+pub(crate) fn handshake(handshake: Handshake) -> Answer {
+    let (kind, text) = match handshake {
+        Handshake::Text(text) => ("text/plain; charset=utf-8", text),
+        Handshake::Json(text) => ("application/json", text),
+    };
+    let mut answer = json_text(StatusCode::OK, text);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
 }
 
 /// Makes the answer of a receiver that cannot take this now.

@@ -83,11 +83,16 @@ pub(crate) async fn read<'s>(
     }
 }
 
-/// Takes one webhook: answers once the buffer has committed it, or says why not.
+/// Takes one webhook: answers once the buffer has committed it, or says why not. What comes by
+/// another method than webhooks do can only be a handshake.
 pub(crate) async fn take(sent: Sent<'_>, peer: IpAddr, route: &Route, shared: &Shared) -> Answer {
     let Sent { began, parts, body, _held } = sent;
     let webhook = webhook(&parts, body, peer, route.webhook.clone(), shared);
     let (id, bytes) = (webhook.id(), webhook.body.len());
+    if !route.accepts.takes(&parts.method) {
+        let outcome = Outcome::Refused { answer: route.out.greet(&webhook).await };
+        return tell(id, route, bytes, began.elapsed(), outcome);
+    }
     let (ack, reported) = Ack::waiter();
     // A closed pipeline drops the event, which reports it as lost.
     drop(route.out.send(Event { webhook, ack }).await);
@@ -104,6 +109,10 @@ fn tell(id: Id, route: &Route, bytes: usize, took: Duration, outcome: Outcome) -
             route.response.to(id)
         }
         Outcome::Refused { answer: refusal } => {
+            if let Some(handshake) = refusal.handshake {
+                info!(target: FLOW, %channel, %webhook, bytes, ms, "answered a handshake");
+                return answer::handshake(handshake);
+            }
             let reason = refusal.reason.as_ref().map_or(refusal.detail, Reason::as_str);
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
             // The gate tells of those now and then: a line for each would be a flood of its own.

@@ -81,6 +81,19 @@ fn split<'p>(path: &'p str, parts: &mut [&'p str; MOST_PARTS]) -> Option<usize> 
     Some(count)
 }
 
+/// Returns true when a request with this method may be a handshake of the senders of the webhook `id`.
+async fn greets(id: &str, method: &Method, shared: &Shared) -> bool {
+    if *method != Method::GET {
+        return false;
+    }
+    match shared.routes.find_soon(id, REPLACING).await {
+        Found::Running(route) => route.out.greets(method.as_str()),
+        // Nobody knows: it is answered as a webhook would be.
+        Found::Away(_) => true,
+        Found::Nothing => false,
+    }
+}
+
 async fn webhook(id: &str, request: Request<Incoming>, peer: IpAddr, shared: &Arc<Shared>) -> Answer {
     if shared.is_stopping() {
         return answer::closing(answer::busy("the receiver is stopping"));
@@ -90,7 +103,8 @@ async fn webhook(id: &str, request: Request<Incoming>, peer: IpAddr, shared: &Ar
         Found::Away(accepts) => accepts,
         Found::Nothing => return answer::closing(not_found()),
     };
-    if let Some(refused) = accepts.refuse(request.method(), request.headers()) {
+    let is_greeting = !accepts.takes(request.method()) && greets(id, request.method(), shared).await;
+    if !is_greeting && let Some(refused) = accepts.refuse(request.method(), request.headers()) {
         return answer::closing(refused);
     }
     let Ok(_permit) = shared.requests.try_acquire() else {

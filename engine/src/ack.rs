@@ -101,7 +101,7 @@ impl fmt::Debug for Reason {
     }
 }
 
-/// What a sender is told whose webhook was turned away before it entered the buffer.
+/// What a sender is told whose webhook was turned away, or was a handshake, before it entered the buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
@@ -112,15 +112,32 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// The value of `WWW-Authenticate`: how the sender can prove itself.
     pub challenge: Option<&'static str>,
+    /// What the sender is told in the place of `detail`, where it did not bring a webhook but asked whether it is welcome.
+    pub handshake: Option<Handshake>,
     /// What the log says beside it; never shown to the sender.
     pub reason: Option<Reason>,
 }
 
+/// What a sender is told that asked whether this is the receiver it was told to post to. It is no webhook and is not stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// Plain text: what the sender wrote, back to it. Bounded by the gate that answers.
+    Text(String),
+    /// A JSON text.
+    Json(String),
+}
+
 impl Answer {
-    /// Makes an answer without `Retry-After`, challenge or reason.
+    /// Makes an answer without `Retry-After`, challenge, handshake or reason.
     #[must_use]
     pub fn new(status: u16, detail: &'static str) -> Self {
-        Self { status, detail, retry_after: None, challenge: None, reason: None }
+        Self { status, detail, retry_after: None, challenge: None, handshake: None, reason: None }
+    }
+
+    /// Makes the answer to a handshake: 200.
+    #[must_use]
+    pub fn greeting(handshake: Handshake) -> Self {
+        Self { handshake: Some(handshake), ..Self::new(200, "") }
     }
 
     /// Adds what the log says.

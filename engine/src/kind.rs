@@ -42,8 +42,14 @@ pub trait Gate: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// Lets `webhook` pass, or says what its sender is told.
     ///
     /// # Errors
-    /// The answer to the sender: one generic text, the details in its reason.
+    /// The answer to the sender: one generic text, the details in its reason. Or the answer to a handshake, which no
+    /// further gate sees.
     fn admit(&self, webhook: &Webhook) -> impl Future<Output = Result<(), Answer>> + Send;
+
+    /// Returns true when a request that is not posted, but has this method, may be a handshake that the gate answers.
+    fn greets(&self, _method: &str) -> bool {
+        false
+    }
 }
 
 /// A gate whose type was forgotten.
@@ -54,6 +60,8 @@ pub trait DynGate: Send + Sync {
     fn measure(&self, edge: &Edge);
     /// Calls [`Gate::admit`].
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>>;
+    /// Calls [`Gate::greets`].
+    fn greets(&self, method: &str) -> bool;
 }
 
 impl<G: Gate> DynGate for G {
@@ -67,6 +75,10 @@ impl<G: Gate> DynGate for G {
 
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>> {
         Box::pin(Gate::admit(self, webhook))
+    }
+
+    fn greets(&self, method: &str) -> bool {
+        Gate::greets(self, method)
     }
 }
 

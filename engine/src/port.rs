@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::ack::Outcome;
+use crate::ack::{Answer, Outcome};
 use crate::kind::DynGate;
 use crate::meter::Edge;
-use crate::webhook::Event;
+use crate::webhook::{Event, Webhook};
 
 /// The default bound of a channel between two stages, in events.
 pub const CAPACITY: usize = 256;
@@ -76,18 +76,15 @@ pub fn exhausted(next: &Out<Verified>) -> Out<Exhausted> {
 impl<F> Out<F> {
     /// Runs the gates and hands the event on, waiting while the next stage is full.
     ///
-    /// A webhook that a gate turns away is settled as refused, which counts as handed on. Cancelling drops the event,
-    /// which abandons it.
+    /// A webhook that a gate turns away, and a handshake, are settled as refused, which counts as handed on. Cancelling
+    /// drops the event, which abandons it.
     ///
     /// # Errors
     /// The next stage has ended; the event is then abandoned.
     pub async fn send(&self, event: Event) -> Result<(), Closed> {
-        for gate in self.gates.iter() {
-            if let Err(answer) = gate.admit(&event.webhook).await {
-                self.meter.refused(gate.name());
-                event.ack.settle(Outcome::Refused { answer });
-                return Ok(());
-            }
+        if let Err(answer) = self.ask(&event.webhook).await {
+            event.ack.settle(Outcome::Refused { answer });
+            return Ok(());
         }
         let event = match self.next.try_send(event) {
             Ok(()) => return Ok(()),
@@ -99,6 +96,34 @@ impl<F> Out<F> {
         let sent = self.next.send(event).await.map_err(|_| Closed);
         drop(blocked);
         sent
+    }
+
+    async fn ask(&self, webhook: &Webhook) -> Result<(), Answer> {
+        for gate in self.gates.iter() {
+            if let Err(answer) = gate.admit(webhook).await {
+                if answer.handshake.is_none() {
+                    self.meter.refused(gate.name());
+                }
+                return Err(answer);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Out<Unverified> {
+    /// Returns true when one of the gates may answer a handshake with this method.
+    #[must_use]
+    pub fn greets(&self, method: &str) -> bool {
+        self.gates.iter().any(|gate| gate.greets(method))
+    }
+
+    /// Answers what can only be a handshake: nothing is handed on, whatever the gates say.
+    pub async fn greet(&self, webhook: &Webhook) -> Answer {
+        match self.ask(webhook).await {
+            Err(answer) => answer,
+            Ok(()) => Answer::new(405, "webhooks are posted"),
+        }
     }
 }
 

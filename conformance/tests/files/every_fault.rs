@@ -21,9 +21,10 @@ const SOURCES: [&str; 7] = [
 /// What begins a complaint in the sources.
 const BEGINNINGS: [&str; 4] = ["faults.add(", "faults.warn(", "let problem = ", "Complaint::new("];
 
-/// Complaints that no file can cause when it is checked: about a running receiver's new file, and one that stands for what
-/// the types rule out.
-const ELSEWHERE: [&str; 2] = ["the buffer cannot change while the receiver runs", "expected one key"];
+/// Complaints that no file can cause when it is checked alone: about a running receiver's new file, about a secret in Vault,
+/// and one that stands for what the types rule out.
+const ELSEWHERE: [&str; 3] =
+    ["the buffer cannot change while the receiver runs", "Vault has no field ", "expected one key"];
 
 /// The shortest part of a complaint that tells it from others.
 const LEAST: usize = 8;

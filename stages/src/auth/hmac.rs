@@ -104,7 +104,7 @@ impl Gate for Hmac {
     const PROVES_SENDER: bool = true;
 
     fn check(&self, at: &Node, faults: &mut Faults) {
-        check_keys(self.secret.as_ref(), self.secrets.as_deref(), at, faults);
+        check_keys("secret", self.secret.as_ref(), self.secrets.as_deref(), at, faults);
         let mut complain = |key: &str, problem: &str| faults.add(&at.at().child(key), problem, None);
         if self.prefix.is_some() && self.signature_key.is_some() {
             complain("prefix", "give either `prefix` or `signature_key`");

@@ -7,7 +7,7 @@ use engine::webhook::Webhook;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{last, unauthorized};
+use super::{form, last, unauthorized};
 
 /// One part of what a signature covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub(in crate::auth) enum Part {
     Timestamp,
     /// The public address, with the query of the request.
     Url,
+    /// The same with some escapes resolved, as HubSpot does it.
+    PlainUrl,
+    /// The fields of a form in their order, or nothing where the address holds the hash of the body, as Twilio does it.
+    Form,
     /// The request's method.
     Method,
     /// The request's path and query.
@@ -84,26 +88,67 @@ pub(super) struct Signed<'a> {
 
 impl<'a> Signed<'a> {
     /// Returns what is signed, piece by piece: the body is not copied.
-    pub(super) fn pieces(&self, parts: &'a [Part]) -> Result<Vec<&'a [u8]>, Answer> {
+    pub(super) fn pieces(&self, parts: &'a [Part]) -> Result<Vec<Cow<'a, [u8]>>, Answer> {
+        parts.iter().map(|part| self.piece(part)).collect()
+    }
+
+    fn piece(&self, part: &'a Part) -> Result<Cow<'a, [u8]>, Answer> {
         let head = &self.webhook.head;
-        let mut pieces = Vec::with_capacity(parts.len() + 1);
-        for part in parts {
-            match part {
-                Part::Text(text) => pieces.push(text.as_bytes()),
-                Part::Body => pieces.push(&self.webhook.body),
-                Part::Timestamp => pieces.push(self.timestamp),
-                Part::Url => {
-                    let query = head.target.find('?').map_or("", |at| &head.target[at..]);
-                    pieces.extend([self.url.as_bytes(), query.as_bytes()]);
-                }
-                Part::Method => pieces.push(head.method.as_bytes()),
-                Part::Path => pieces.push(head.target.as_bytes()),
-                Part::Header(name) => {
-                    let value = last(self.webhook, name);
-                    pieces.push(value.ok_or_else(|| unauthorized("a header that is signed is missing"))?);
-                }
+        let bytes = match part {
+            Part::Text(text) => text.as_bytes(),
+            Part::Body => &self.webhook.body,
+            Part::Timestamp => self.timestamp,
+            Part::Url => return Ok(self.address().into_bytes().into()),
+            Part::PlainUrl => return Ok(plain(&self.address()).into_bytes().into()),
+            Part::Form => return form::signed(self.webhook).map(Cow::Owned),
+            Part::Method => head.method.as_bytes(),
+            Part::Path => head.target.as_bytes(),
+            Part::Header(name) => {
+                let value = last(self.webhook, name);
+                value.ok_or_else(|| unauthorized("a header that is signed is missing"))?
+            }
+        };
+        Ok(Cow::Borrowed(bytes))
+    }
+
+    fn address(&self) -> String {
+        let target = &self.webhook.head.target;
+        let query = target.find('?').map_or("", |at| &target[at..]);
+        [self.url, query].concat()
+    }
+}
+
+/// Resolves the escapes that HubSpot resolves before it signs an address.
+fn plain(address: &str) -> String {
+    const RESOLVED: &str = ":/?@!$'()*,;";
+    let mut plain = String::with_capacity(address.len());
+    let mut rest = address;
+    while let Some(at) = rest.find('%') {
+        let (before, escape) = rest.split_at(at);
+        plain.push_str(before);
+        let code = escape.get(1..3).and_then(|digits| u8::from_str_radix(digits, 16).ok()).map(char::from);
+        match code.filter(|code| RESOLVED.contains(*code)) {
+            Some(code) => {
+                plain.push(code);
+                rest = &escape[3..];
+            }
+            None => {
+                plain.push('%');
+                rest = &escape[1..];
             }
         }
-        Ok(pieces)
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hubspots_escapes_are_resolved_and_no_others() {
+        let address = "https://x.example/h?a=%2F%3a%20%26%25%2%zz%C3%A9&b=%3Bé%";
+        assert_eq!(plain(address), "https://x.example/h?a=/:%20%26%25%2%zz%C3%A9&b=;é%");
     }
 }

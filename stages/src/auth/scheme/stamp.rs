@@ -37,7 +37,7 @@ impl Place<'_> {
 }
 
 /// Refuses what was signed too long ago, or later than now.
-pub(super) fn check(text: &[u8], tolerance: Duration) -> Result<(), Answer> {
+pub(in crate::auth) fn check(text: &[u8], tolerance: Duration) -> Result<(), Answer> {
     let time = read(text).ok_or_else(|| unauthorized("the time of signing is no time"))?;
     let now = clock::now();
     let apart = now.duration_since(time).unwrap_or_else(|ahead| ahead.duration());

@@ -1,7 +1,8 @@
 //! Every provider's vector passes, and nothing beside it does.
 
 use super::*;
-use crate::testing::{faults, parse, webhook};
+use crate::testing::{Request, faults, parse};
+use engine::ack::Handshake;
 use engine::clock;
 use engine::kind::Kind;
 use proptest::prelude::*;
@@ -17,8 +18,17 @@ struct Vector {
     source: String,
     settings: Value,
     now: u64,
+    #[serde(default)]
+    target: Option<String>,
     headers: BTreeMap<String, String>,
     body: String,
+    /// Another secret or public key of the form that is asked for.
+    #[serde(default = "other")]
+    other: String,
+}
+
+fn other() -> String {
+    "c2hoaGhoaGhoaGho".to_owned()
 }
 
 fn vectors() -> Vec<Vector> {
@@ -33,12 +43,18 @@ impl Vector {
         parse(settings)
     }
 
-    fn is_token(&self) -> bool {
-        self.provider == "gitlab"
+    /// Returns true when nobody but the provider can have written the whole body.
+    fn covers_body(&self) -> bool {
+        !["adyen", "gitlab", "mailgun"].contains(&self.provider.as_str())
     }
 
     fn timed(&self) -> bool {
-        self.gate().provider.0.scheme.timestamp.is_some()
+        self.gate().way().unwrap().signs_time()
+    }
+
+    /// Returns the setting that holds the secret or the public key.
+    fn key(&self) -> &'static str {
+        if self.settings.get("public_key").is_some() { "public_key" } else { "secret" }
     }
 
     /// Asks `gate` at `now`.
@@ -46,7 +62,9 @@ impl Vector {
         let _simulated = clock::simulate(UNIX_EPOCH + Duration::from_secs(now));
         let headers: Vec<(&str, &[u8])> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let answer = gate.admit(&webhook(&headers, self.body.as_bytes())).await;
+        let target = self.target.as_deref().unwrap_or("/webhook/orders");
+        let request = Request { target, headers: &headers, body: self.body.as_bytes(), ..Request::default() };
+        let answer = gate.admit(&request.webhook()).await;
         answer.map_err(|answer| (answer.status, answer.detail))
     }
 }
@@ -55,7 +73,8 @@ const REFUSED: Result<(), (u16, &str)> = Err((401, "Unauthorized"));
 
 #[test]
 fn every_provider_has_a_vector_with_its_source_in_the_order_of_the_table() {
-    let listed: Vec<String> = vectors().into_iter().map(|vector| vector.provider).collect();
+    let mut listed: Vec<String> = vectors().into_iter().map(|vector| vector.provider).collect();
+    listed.dedup();
     let names: Vec<&str> = PROVIDERS.iter().map(|preset| preset.name).collect();
     assert_eq!(listed, names);
     assert!(names.is_sorted());
@@ -74,11 +93,10 @@ async fn what_the_provider_signed_passes() {
 #[tokio::test]
 async fn another_secret_does_not_pass_and_beside_the_right_one_it_does() {
     for vector in vectors() {
-        let (mut other, mut both) = (vector.clone(), vector.clone());
-        let right = vector.settings["secret"].clone();
-        other.settings["secret"] = json!("c2hoaGhoaGhoaGho");
-        both.settings["secrets"] = json!(["c2hoaGhoaGhoaGho", right]);
-        both.settings.as_object_mut().unwrap().remove("secret");
+        let (mut other, mut both, key) = (vector.clone(), vector.clone(), vector.key());
+        other.settings[key] = json!(vector.other);
+        both.settings[format!("{key}s")] = json!([vector.other, vector.settings[key]]);
+        both.settings.as_object_mut().unwrap().remove(key);
         assert_eq!(other.admitted(&other.gate(), vector.now).await, REFUSED, "{}", vector.provider);
         assert_eq!(both.admitted(&both.gate(), vector.now).await, Ok(()), "{}", vector.provider);
     }
@@ -86,7 +104,7 @@ async fn another_secret_does_not_pass_and_beside_the_right_one_it_does() {
 
 #[tokio::test]
 async fn an_altered_body_does_not_pass() {
-    for mut vector in vectors().into_iter().filter(|vector| !vector.is_token()) {
+    for mut vector in vectors().into_iter().filter(Vector::covers_body) {
         vector.body.push(' ');
         assert_eq!(vector.admitted(&vector.gate(), vector.now).await, REFUSED, "{}", vector.provider);
     }
@@ -117,23 +135,213 @@ async fn what_was_signed_too_long_ago_or_later_than_now_does_not_pass() {
     }
 }
 
-#[test]
-fn unusable_settings_are_faults() {
-    for settings in [
-        json!({"provider": "stripe"}),
-        json!({"secret": "k"}),
-        json!({"provider": "strip", "secret": "k"}),
-        json!({"provider": "stripe", "secret": ""}),
-        json!({"provider": "stripe", "secrets": []}),
-        json!({"provider": "stripe", "secret": "k", "secrets": ["k"]}),
-        json!({"provider": "stripe", "secret": "k", "url": "https://example.com"}),
-        json!({"provider": "stripe", "secret": "k", "tolerance_seconds": 0}),
-        json!({"provider": "github", "secret": "k", "tolerance_seconds": 5}),
-        json!({"provider": "square", "secret": "k"}),
-        json!({"provider": "svix", "secret": "whsec_not base64"}),
-        json!({"provider": "svix", "secret": "whsec_"}),
+/// Returns whether the webhook of `provider` passes when its body is `body`, altered.
+async fn passes_with(provider: &str, alter: impl Fn(&str) -> String) -> bool {
+    let mut vector = vectors().into_iter().find(|vector| vector.provider == provider).unwrap();
+    vector.body = alter(&vector.body);
+    vector.admitted(&vector.gate(), vector.now).await == Ok(())
+}
+
+#[tokio::test]
+async fn what_mailgun_signs_of_a_body_cannot_be_altered_or_be_there_twice() {
+    for (from, to) in [
+        ("50e8", "50e9"),
+        ("1700000000", "1700000001"),
+        ("\"token\"", "\"tokens\""),
+        ("\"event-data\"", "\"signature\""),
+        ("{\"token\"", "{\"token\": \"x\", \"token\""),
     ] {
-        assert_eq!(faults(&settings, Kind::gate::<Signature>()).len(), 1, "{settings}");
+        assert!(!passes_with("mailgun", |body| body.replacen(from, to, 1)).await, "{to}");
+    }
+    for body in ["", "{}", "[]", "null", "{\"signature\": {}}", "{\"signature\": 1}"] {
+        assert!(!passes_with("mailgun", |_| body.to_owned()).await, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn every_item_of_a_body_of_adyen_must_be_signed() {
+    let items = |body: &str, alter: fn(&mut Vec<Value>)| {
+        let mut body: Value = serde_json::from_str(body).unwrap();
+        alter(body["notificationItems"].as_array_mut().unwrap());
+        body.to_string()
+    };
+    let item = "NotificationRequestItem";
+    assert!(passes_with("adyen", |body| items(body, |all| all.push(all[0].clone()))).await);
+    assert!(!passes_with("adyen", |body| items(body, Vec::clear)).await);
+    assert!(
+        !passes_with("adyen", |body| items(body, |all| {
+            let mut unsigned = all[0].clone();
+            unsigned["NotificationRequestItem"]["pspReference"] = json!("another");
+            all.push(unsigned);
+        }))
+        .await
+    );
+    for (from, to) in [
+        ("pspReference\": \"", "pspReference\": \"x"),
+        ("originalReference\": \"", "originalReference\": \"x"),
+        ("merchantAccountCode\": \"", "merchantAccountCode\": \"x"),
+        ("merchantReference\": \"", "merchantReference\": \"x"),
+        ("1000", "1001"),
+        ("EUR", "USD"),
+        ("CAPTURE", "REFUND"),
+        ("success\": \"true", "success\": \"false"),
+        (item, "notificationRequestItem"),
+    ] {
+        assert!(!passes_with("adyen", |body| body.replace(from, to)).await, "{to}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_for_twilio_is_covered_whatever_it_is() {
+    let twilio: Vec<Vector> = vectors().into_iter().filter(|vector| vector.provider == "twilio").collect();
+    let [form, hashed] = &twilio[..] else { panic!("two vectors of Twilio") };
+    let passes = async |vector: &Vector| vector.admitted(&vector.gate(), 0).await == Ok(());
+    let mut sorted = form.clone();
+    sorted.body = form.body.split('&').rev().chain(["Digits=1234"]).collect::<Vec<_>>().join("&");
+    assert!(passes(&sorted).await);
+    let mut json = form.clone();
+    json.headers.insert("Content-Type".to_owned(), "application/json".to_owned());
+    assert!(!passes(&json).await);
+    let mut elsewhere = form.clone();
+    elsewhere.target = Some("/webhook/orders?foo=1&bar=3".to_owned());
+    assert!(!passes(&elsewhere).await);
+    let mut unhashed = hashed.clone();
+    unhashed.target = form.target.clone();
+    assert!(!passes(&unhashed).await);
+}
+
+/// Asks a gate of `provider` with GET, and returns what its sender is told.
+async fn got(provider: &str, settings: &[(&str, &str)], target: &str) -> Answer {
+    let mut all = json!({"provider": provider, "secret": "k"});
+    for (name, value) in settings {
+        all[*name] = json!(value);
+    }
+    let gate: Signature = parse(all);
+    let answer = gate.admit(&Request { method: "GET", target, ..Request::default() }.webhook()).await;
+    answer.unwrap_err()
+}
+
+#[tokio::test]
+async fn dropboxs_challenge_is_sent_back_where_it_is_plain_and_short() {
+    let text = |text: &str| Some(Handshake::Text(text.to_owned()));
+    let answer = got("dropbox", &[], "/webhook/x?challenge=abc%3D").await;
+    assert_eq!((answer.status, answer.handshake), (200, text("abc=")));
+    let long = format!("/webhook/x?challenge={}", "a".repeat(1025));
+    for target in ["/", "/?challenge=", "/?challenge=%3Cb%3E+", "/?challenge=%0D%0Aa", "/?challeng=a", &long]
+    {
+        let answer = got("dropbox", &[], target).await;
+        assert_eq!((answer.status, answer.handshake), (401, None), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn metas_challenge_is_sent_back_to_whoever_knows_the_token() {
+    let token = [("verify_token", "planted")];
+    let asked = "/webhook/x?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=";
+    let answer = got("meta", &token, &format!("{asked}planted")).await;
+    assert_eq!(answer.handshake, Some(Handshake::Text("1158201444".to_owned())));
+    for target in
+        [asked.to_owned(), format!("{asked}plante"), format!("{asked}planted").replace("subscribe", "x")]
+    {
+        assert_eq!(got("meta", &token, &target).await.handshake, None, "{target}");
+    }
+    assert_eq!(got("meta", &[], &format!("{asked}planted")).await.handshake, None);
+}
+
+#[test]
+fn only_who_asks_with_get_is_answered_with_get() {
+    let greets = |settings: Value, method: &str| parse::<Signature>(settings).greets(method);
+    assert!(greets(json!({"provider": "dropbox", "secret": "k"}), "GET"));
+    assert!(greets(json!({"provider": "meta", "secret": "k", "verify_token": "t"}), "GET"));
+    assert!(!greets(json!({"provider": "meta", "secret": "k"}), "GET"));
+    assert!(!greets(json!({"provider": "slack", "secret": "k"}), "GET"));
+    assert!(!greets(json!({"provider": "github", "secret": "k"}), "GET"));
+    assert!(!greets(json!({"provider": "dropbox", "secret": "k"}), "DELETE"));
+}
+
+/// Posts `body`, signed with the secret `k` as Slack and Zoom do.
+async fn posted(provider: &str, prefix: &str, body: &str, signer: &str) -> Result<(), Answer> {
+    let _simulated = clock::simulate(UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    let gate: Signature = parse(json!({"provider": provider, "secrets": ["old", "k"]}));
+    let key: Key = serde_json::from_value(json!(signer)).unwrap();
+    let signed = crate::auth::scheme::hmac_sha256(&key, format!("v0:1700000000:{body}").as_bytes());
+    let signature = format!("v0={}", hex::encode(signed));
+    let (name, time) = (format!("{prefix}-signature"), format!("{prefix}-request-timestamp"));
+    let headers: [(&str, &[u8]); 2] = [(&name, signature.as_bytes()), (&time, b"1700000000")];
+    gate.admit(&Request { headers: &headers, body: body.as_bytes(), ..Request::default() }.webhook()).await
+}
+
+#[tokio::test]
+async fn slacks_signed_challenge_is_sent_back() {
+    let asked = r#"{"token":"t","challenge":"3eZbrw1aB","type":"url_verification"}"#;
+    let answer = posted("slack", "x-slack", asked, "k").await.unwrap_err();
+    assert_eq!(answer.handshake, Some(Handshake::Text("3eZbrw1aB".to_owned())));
+    assert_eq!(posted("slack", "x-slack", asked, "another").await.unwrap_err().handshake, None);
+    let unfit = asked.replace("3eZbrw1aB", "<b>\\n");
+    assert_eq!(posted("slack", "x-slack", &unfit, "k").await.unwrap_err().status, 401);
+    for webhook in [r#"{"type":"event_callback","challenge":"c"}"#, "a=1", ""] {
+        assert_eq!(posted("slack", "x-slack", webhook, "k").await, Ok(()), "{webhook}");
+    }
+}
+
+#[tokio::test]
+async fn zooms_signed_token_is_answered_with_its_hmac_by_the_secret_that_signed() {
+    let asked = r#"{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event":"endpoint.url_validation"}"#;
+    let answer = posted("zoom", "x-zm", asked, "k").await.unwrap_err();
+    // Computed with Python.
+    let told = r#"{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"7648f00663203a3b7c15e7680e9c4a6ea2fd5eb6b44d7ff5858d5588c4ce9ff9"}"#;
+    assert_eq!(answer.handshake, Some(Handshake::Json(told.to_owned())));
+    assert_eq!(posted("zoom", "x-zm", asked, "another").await.unwrap_err().handshake, None);
+    assert_eq!(posted("zoom", "x-zm", r#"{"event":"meeting.started","payload":{}}"#, "k").await, Ok(()));
+}
+
+#[test]
+fn unusable_settings_are_faults_that_say_what_is_needed() {
+    let discord = "00".repeat(32);
+    for (settings, told) in [
+        (json!({"provider": "stripe"}), "`secret` or `secrets` is missing"),
+        (json!({"provider": "discord"}), "`public_key` or `public_keys` is missing"),
+        (json!({"provider": "svix"}), "`secret` or `public_key` is missing"),
+        (json!({"secret": "k"}), "`provider` is missing"),
+        (json!({"provider": "strip", "secret": "k"}), "did you mean `stripe`?"),
+        (json!({"provider": "stripe", "secret": ""}), "is empty"),
+        (json!({"provider": "stripe", "secrets": []}), "the list of secrets is empty"),
+        (json!({"provider": "discord", "public_keys": []}), "the list of public keys is empty"),
+        (json!({"provider": "stripe", "secret": "k", "secrets": ["k"]}), "either `secret` or `secrets`"),
+        (
+            json!({"provider": "discord", "public_key": discord, "public_keys": [discord]}),
+            "either `public_key` or `public_keys`",
+        ),
+        (json!({"provider": "svix", "secret": "k", "public_key": "k"}), "either a secret or a public key"),
+        (json!({"provider": "stripe", "public_key": "k"}), "give it as `secret`"),
+        (json!({"provider": "discord", "secrets": ["k"]}), "give its public key as `public_key`"),
+        (json!({"provider": "stripe", "secret": "k", "url": "https://x.example"}), "not sign the address"),
+        (json!({"provider": "stripe", "secret": "k", "tolerance_seconds": 0}), "tolerance_seconds"),
+        (json!({"provider": "github", "secret": "k", "tolerance_seconds": 5}), "not sign the time"),
+        (json!({"provider": "adyen", "secret": "00", "tolerance_seconds": 5}), "not sign the time"),
+        (json!({"provider": "github", "secret": "k", "verify_token": "t"}), "presents no token"),
+        (json!({"provider": "square", "secret": "k"}), "give `url`"),
+        (json!({"provider": "twilio", "secret": "k"}), "give `url`"),
+        (json!({"provider": "hubspot", "secret": "k"}), "give `url`"),
+        (json!({"provider": "twilio", "secret": "k", "url": "https://x.example/?a=1"}), "without its query"),
+        (json!({"provider": "svix", "secret": "whsec_not base64"}), "in base64, as in `whsec_..`"),
+        (json!({"provider": "svix", "secret": "whsec_"}), "in base64, as in `whsec_..`"),
+        (json!({"provider": "svix", "public_key": "whpk_AAAA"}), "the base64 of 32 bytes, as in `whpk_..`"),
+        (json!({"provider": "adyen", "secret": "not hexadecimal"}), "as hexadecimal digits"),
+        (json!({"provider": "discord", "public_key": "00"}), "as 64 hexadecimal digits"),
+        (json!({"provider": "telnyx", "public_key": "AAAA"}), "as the base64 of 32 bytes"),
+        (json!({"provider": "sendgrid", "public_key": "AAAA"}), "a key of the curve P-256"),
+    ] {
+        let found = faults(&settings, Kind::gate::<Signature>());
+        assert!(found.len() == 1 && found[0].contains(told), "{settings}: {found:?}");
+    }
+}
+
+#[test]
+fn keys_that_are_left_open_are_no_faults() {
+    for (provider, key) in [("svix", "secret"), ("adyen", "secret"), ("sendgrid", "public_key")] {
+        let settings = json!({"provider": provider, key: engine::config::left_open("{$UNKNOWN}")});
+        assert_eq!(faults(&settings, Kind::gate::<Signature>()), Vec::<String>::new());
     }
 }
 
@@ -146,16 +354,23 @@ fn the_secrets_are_not_printed() {
 #[test]
 fn the_manual_lists_every_provider_with_its_headers_and_its_documentation() {
     let manual = include_str!("../../../../docs/signatures.md");
-    let rows: Vec<&str> = manual.lines().filter(|line| line.starts_with("| `")).collect();
+    let rows: Vec<&str> =
+        manual.lines().filter(|line| line.starts_with("| `") && line.ends_with("> |")).collect();
     assert_eq!(rows.len(), PROVIDERS.len());
     for (row, preset) in rows.iter().zip(PROVIDERS) {
         assert!(row.starts_with(&format!("| `{}` |", preset.name)), "{row}");
         assert!(row.ends_with(&format!("| <{}> |", preset.documentation)), "{row}");
-        for header in
-            vectors().into_iter().find(|vector| vector.provider == preset.name).unwrap().headers.keys()
-        {
+        let vectors = vectors().into_iter().filter(|vector| vector.provider == preset.name);
+        let (mut published, mut headers) = (false, Vec::new());
+        for vector in vectors {
+            published |= vector.source.starts_with("https://");
+            headers.extend(vector.headers.into_keys().filter(|name| name != "Content-Type"));
+        }
+        for header in headers {
             assert!(row.contains(&format!("`{header}`")), "{header} is not in {row}");
         }
+        assert_eq!(row.contains("| published |"), published, "{row}");
+        assert_eq!(row.contains("| computed |"), !published, "{row}");
     }
 }
 
