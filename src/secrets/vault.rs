@@ -177,7 +177,9 @@ impl Refused {
         let errors = answer.get("errors").and_then(Value::as_array).into_iter().flatten();
         let errors: Vec<_> = errors.filter_map(Value::as_str).map(str::trim).collect();
         let again = status.is_server_error() || [401, 408, 429].contains(&status.as_u16());
-        Self { why: format!("{} {}", status.as_u16(), errors.join("; ")).trim_end().to_owned(), again }
+        let why =
+            if errors.is_empty() { status.to_string() } else { format!("{status}: {}", errors.join("; ")) };
+        Self { why, again }
     }
 
     fn for_good(why: &str) -> Self {

@@ -188,11 +188,11 @@ async fn a_secret_that_vault_does_not_give_refuses_the_start_and_says_why() -> R
         (secret, &[at, token, ("VAULT_KV_VERSION", "3")], "VAULT_KV_VERSION is 1 or 2"),
         (secret, &[at, token, ("VAULT_TIMEOUT_SECONDS", "0")], "VAULT_TIMEOUT_SECONDS is 1 to 300"),
         (secret, &[("VAULT_ADDR", "http://vault.example"), token], "secrets are fetched by https"),
-        (secret, &[at, ("VAULT_TOKEN", "another")], "403 permission denied"),
+        (secret, &[at, ("VAULT_TOKEN", "another")], "403 Forbidden: permission denied"),
         (
             secret,
             &[at, ("VAULT_ROLE_ID", ROLE), ("VAULT_SECRET_ID", "no")],
-            "the login with AppRole failed: 400",
+            "the login with AppRole failed: 400 Bad Request: invalid",
         ),
         (secret, &[("VAULT_ADDR", &*nobody), token], "the secret at apps/hooks in Vault cannot be read"),
         ("{$vault:apps/hooks#none}", &[at, token], "Vault has no field none of a secret at apps/hooks"),
