@@ -1,5 +1,6 @@
-//! Measures the real binary: `ingest`, `relay`, `idle`, `backlog`. Each prints JSON with every round and the spread.
+//! Measures the real binary: `ingest`, `relay`, `idle`, `backlog`; and the gates alone: `auth`. Each prints JSON with every round and the spread.
 
+mod auth;
 mod backlog;
 mod baseline;
 mod idle;
@@ -33,6 +34,12 @@ enum Bench {
     Idle(Idle),
     /// Memory and restart of a receiver with many webhooks queued.
     Backlog(Backlog),
+    /// What gates cost beside the bare check with the same crate.
+    Auth {
+        /// How often each side is measured, in turns.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// The bare HTTP server of `ingest`.
     #[command(hide = true)]
     Baseline,
@@ -107,6 +114,7 @@ async fn measure(bench: Bench) -> Result<String, Failed> {
         }
         Bench::Idle(idle) => idle::measure(idle.rounds, idle.seconds).await?,
         Bench::Backlog(backlog) => backlog::measure(backlog.rounds, backlog.webhooks).await?,
+        Bench::Auth { rounds } => auth::measure(rounds).await?,
         Bench::Baseline => return baseline::serve().await.map(|()| String::new()).map_err(Failed::from),
     };
     Ok(serde_json::to_string_pretty(&report)?)
