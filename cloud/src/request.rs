@@ -119,7 +119,10 @@ fn tell(id: Id, route: &Route, bytes: usize, took: Duration, outcome: Outcome) -
             if status != StatusCode::TOO_MANY_REQUESTS {
                 info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = refusal.status, reason, "refused");
             }
-            let answer = answer::detail(status, refusal.detail);
+            let answer = match &refusal.about {
+                Some(about) => answer::detail(status, &format!("{}: {about}", refusal.detail)),
+                None => answer::detail(status, refusal.detail),
+            };
             let answer = match refusal.challenge {
                 Some(challenge) => answer::challenge(answer, challenge),
                 None => answer,

@@ -108,6 +108,8 @@ pub struct Answer {
     pub status: u16,
     /// The text of `detail`: safe to show to anybody.
     pub detail: &'static str,
+    /// What this sender is told beside it.
+    pub about: Option<Reason>,
     /// The value of `Retry-After`.
     pub retry_after: Option<Duration>,
     /// The value of `WWW-Authenticate`: how the sender can prove itself.
@@ -128,16 +130,24 @@ pub enum Handshake {
 }
 
 impl Answer {
-    /// Makes an answer without `Retry-After`, challenge, handshake or reason.
+    /// Makes an answer with nothing beside its text.
     #[must_use]
     pub fn new(status: u16, detail: &'static str) -> Self {
-        Self { status, detail, retry_after: None, challenge: None, handshake: None, reason: None }
+        Self { status, detail, about: None, retry_after: None, challenge: None, handshake: None, reason: None }
     }
 
     /// Makes the answer to a handshake: 200.
     #[must_use]
     pub fn greeting(handshake: Handshake) -> Self {
         Self { handshake: Some(handshake), ..Self::new(200, "") }
+    }
+
+    /// Adds what this sender is told beside the text.
+    #[must_use]
+    pub fn about(mut self, text: &str) -> Self {
+        self.about = Some(Reason::new(text));
+        self
+    }
     }
 
     /// Adds what the log says.

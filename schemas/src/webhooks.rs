@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 19] = [
+pub(crate) const KNOWN: [&str; 20] = [
     "data_type",
     "methods",
     "content_types",
@@ -30,6 +30,7 @@ pub(crate) const KNOWN: [&str; 19] = [
     "hmac",
     "signature",
     "rate_limit",
+    "json_schema",
     "response",
     "connection",
     "retry",
@@ -47,7 +48,7 @@ pub(crate) const OF_THE_SOURCE: [&str; 4] = ["methods", "content_types", "max_bo
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 12] = [
+pub(crate) const LATER: [&str; 11] = [
     "jwt",
     "header_auth",
     "query_auth",
@@ -57,7 +58,6 @@ pub(crate) const LATER: [&str; 12] = [
     "recaptcha",
     "ip_whitelist",
     "trusted_proxies",
-    "json_schema",
     "credential_cleanup",
     "deduplicate",
 ];
@@ -160,8 +160,13 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     }
     // Behind the checks that cost little, so that strangers do not use it up.
     gates.extend(entry.get("rate_limit").map(|settings| ("rate_limit", settings)));
-    if is_json(entry, faults) {
+    let schema = entry.get("json_schema");
+    if is_json(entry, faults) || schema.is_some() {
         gates.push(("well_formed", implied(json!({}))));
+    }
+    if let Some(schema) = schema {
+        // Below this key, whatever begins with `_` stays.
+        gates.push(("json_schema", implied(json!({})).with_member("json_schema", &schema)));
     }
     for (module, settings) in gates {
         let name = format!("{id}.{module}");

@@ -88,3 +88,18 @@ async fn a_sender_over_its_limit_is_told_when_to_come_again() {
     assert!(refused.head.contains("\r\nretry-after: 3600\r\n"), "{}", refused.head);
     receiver.comes_to("messages_queued", 1).await;
 }
+
+#[tokio::test]
+async fn a_body_that_does_not_match_its_schema_is_answered_with_the_place_and_not_stored() {
+    let schema = json!({ "properties": { "_amount": { "minimum": 0 } } });
+    let receiver = receiver(json!({ "json_schema": schema })).await;
+    let refused = send(&receiver, "POST", &[], r#"{"_amount": -31337}"#).await;
+    let text = "the body does not match the schema: `minimum` fails at /_amount";
+    assert_eq!(refused.detail(), (422, text.to_owned()));
+    assert_eq!(
+        send(&receiver, "POST", &[], "no JSON").await.detail(),
+        (400, "Malformed JSON payload".to_owned())
+    );
+    assert_eq!(send(&receiver, "POST", &[], r#"{"_amount": 5}"#).await.status, 200);
+    receiver.comes_to("messages_queued", 1).await;
+}

@@ -21,6 +21,13 @@ fn forms() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
             "basic_auth": { "username": "{$U}", "password": "{$P}" },
         })
     };
+    let mut strict = entry("s");
+    strict["methods"] = json!(["POST", "PUT"]);
+    strict["content_types"] = json!(["application/json"]);
+    strict["max_body_bytes"] = json!("{$MOST:1000}");
+    strict["response"] = json!({ "status": 202, "headers": { "_x": "y" }, "body": { "_a": 1 } });
+    strict["rate_limit"] = json!({ "max_requests": 5, "per": "client" });
+    strict["json_schema"] = json!({ "properties": { "_a": { "const": "{$A:b}" } } });
     let cloud = json!({ "url": "http://127.0.0.1:1", "token": "{$T}" });
     let flat = |key: &str, value: Value| json!({ "cloud_url": "{$URL}", "channel": "c", "token": "{$T}", "max_concurrent_requests": 3, key: value });
     let chain = json!({
@@ -37,6 +44,7 @@ fn forms() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
     });
     vec![
         ("webhooks", vec![("webhooks.json", json!({ "a": entry("c"), "b": entry("c"), "d": entry("e") }))]),
+        ("what an entry takes", vec![("webhooks.json", json!({ "s": strict }))]),
         (
             "direct mode",
             vec![

@@ -162,6 +162,11 @@ fn entry(maker: &mut Maker<'_>) -> Value {
             entry["properties"][kind.name] = maker.settings(*kind);
         }
     }
+    if let Some(gate) = maker.kind("json_schema") {
+        // The schema itself stands there.
+        let settings = maker.of(gate.schema);
+        entry["properties"]["json_schema"] = settings["properties"]["json_schema"].clone();
+    }
     if let Some(receive) = maker.kind("receive") {
         let settings = maker.of(receive.schema);
         for key in crate::webhooks::OF_THE_SOURCE {
