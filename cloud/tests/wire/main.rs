@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod events;
+mod handshakes;
 mod party;
 mod poll;
 mod tls;
