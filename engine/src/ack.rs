@@ -133,7 +133,15 @@ impl Answer {
     /// Makes an answer with nothing beside its text.
     #[must_use]
     pub fn new(status: u16, detail: &'static str) -> Self {
-        Self { status, detail, about: None, retry_after: None, challenge: None, handshake: None, reason: None }
+        Self {
+            status,
+            detail,
+            about: None,
+            retry_after: None,
+            challenge: None,
+            handshake: None,
+            reason: None,
+        }
     }
 
     /// Makes the answer to a handshake: 200.
@@ -147,7 +155,6 @@ impl Answer {
     pub fn about(mut self, text: &str) -> Self {
         self.about = Some(Reason::new(text));
         self
-    }
     }
 
     /// Adds what the log says.

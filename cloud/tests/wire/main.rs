@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod events;
+mod handshakes;
 mod intake;
 mod party;
 mod poll;

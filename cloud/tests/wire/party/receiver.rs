@@ -22,7 +22,10 @@ pub(crate) const TOKEN: &str = "channel-token";
 
 const ADMIN: &str = "admin-token";
 
-/// A receiver. The webhook `json` takes JSON and `blob` anything; both feed the channel `c`.
+/// The secret that the webhooks `dropbox` and `slack` are signed with.
+pub(crate) const SECRET: &str = "signing-secret";
+
+/// A receiver. The webhook `json` takes JSON and `blob` anything, `dropbox` and `slack` what is signed; all feed the channel `c`.
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
     _stop: watch::Sender<bool>,
@@ -42,7 +45,16 @@ impl Receiver {
         }
         let entry =
             |kind: &str| json!({ "module": "webhook_connect", "module-config": channel, "data_type": kind });
-        Self::start_taking(&json!({ "json": entry("json"), "blob": entry("blob") }), settings).await
+        let signed = |provider: &str| {
+            let mut entry = entry("json");
+            entry["signature"] = json!({ "provider": provider, "secret": SECRET });
+            entry
+        };
+        let webhooks = json!({
+            "json": entry("json"), "blob": entry("blob"),
+            "dropbox": signed("dropbox"), "slack": signed("slack"),
+        });
+        Self::start_taking(&webhooks, settings).await
     }
 
     /// Starts one that takes these webhooks.

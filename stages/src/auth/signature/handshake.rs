@@ -1,8 +1,13 @@
 //! How a provider asks whether an address is its receiver's, before it posts webhooks there.
 //!
-//! Slack and Zoom post a signed question; Meta and Dropbox ask with GET, which nobody signs. What is sent back is what the
+//! Slack and Zoom post a signed question; Meta, Dropbox and X ask with GET, which nobody signs. What is sent back is what the
 //! provider wrote, so it is bounded and plain.
+//!
+//! X wants the token signed with the secret that signs its webhooks, so whoever asks gets signatures. They must be of no use:
+//! a token is signed only when it cannot be the body of a webhook, which begins with `{`.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use engine::ack::{Answer, Handshake};
 use engine::query::pairs;
 use engine::webhook::Webhook;
@@ -29,6 +34,8 @@ pub(super) enum Question {
     Meta,
     /// Source: <https://www.dropbox.com/developers/reference/webhooks>.
     Dropbox,
+    /// Source: <https://docs.x.com/x-api/webhooks/quickstart>.
+    X,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +65,7 @@ impl Question {
             "zoom" => Some(Self::Zoom),
             "meta" => Some(Self::Meta),
             "dropbox" => Some(Self::Dropbox),
+            "x" => Some(Self::X),
             _ => None,
         }
     }
@@ -87,6 +95,10 @@ impl Question {
                 let answer = json!({ "plainToken": token, "encryptedToken": signed });
                 Some(Answer::greeting(Handshake::Json(answer.to_string())))
             }
+            Self::X => {
+                let cannot_be_token = body.first() == Some(&b'{');
+                (!cannot_be_token).then(|| unauthorized("the body is none of X"))
+            }
             Self::Meta | Self::Dropbox => None,
         }
     }
@@ -96,12 +108,12 @@ impl Question {
         match self {
             Self::Slack | Self::Zoom => false,
             Self::Meta => verify_token.is_some(),
-            Self::Dropbox => true,
+            Self::Dropbox | Self::X => true,
         }
     }
 
     /// Answers what was asked with GET.
-    pub(super) fn got(self, webhook: &Webhook, verify_token: Option<&Key>) -> Answer {
+    pub(super) fn got(self, webhook: &Webhook, verify_token: Option<&Key>, key: Option<&Key>) -> Answer {
         let query = webhook.head.target.split_once('?').map_or("", |(_, query)| query);
         let value = |name: &str| pairs(query).find(|(found, _)| found == name).map(|(_, value)| value);
         let challenge = match self {
@@ -113,9 +125,22 @@ impl Question {
                 let knows = verify_token.is_some_and(|token| token.matches(presented.as_bytes()));
                 value("hub.challenge").filter(|_| asks && knows)
             }
+            Self::X => return sign(value("crc_token").as_deref(), key),
         };
         challenge.map_or_else(|| unauthorized("this is neither posted nor a handshake"), echo)
     }
+}
+
+/// Signs a token of X.
+fn sign(token: Option<&str>, key: Option<&Key>) -> Answer {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.=+/".contains(&byte);
+    let (Some(token), Some(key)) = (token, key) else { return unfit() };
+    if !is_plain(token) || !token.bytes().all(is_token) {
+        return unfit();
+    }
+    let signed = STANDARD.encode(hmac_sha256(key, token.as_bytes()));
+    let answer = json!({ "response_token": format!("sha256={signed}") });
+    Answer::greeting(Handshake::Json(answer.to_string()))
 }
 
 fn echo(text: String) -> Answer {

@@ -216,7 +216,7 @@ impl Gate for Signature {
         let tolerance = Duration::from_secs(self.tolerance_seconds.map_or(TOLERANCE, NonZeroU64::get));
         let known = Known { url: self.url.as_deref().unwrap_or_default(), tolerance };
         if let (Some(question), true) = (self.question(), webhook.head.method != "POST") {
-            return Err(question.got(webhook, self.verify_token.as_ref()));
+            return Err(question.got(webhook, self.verify_token.as_ref(), self.keys().next()));
         }
         way.admit(webhook, self.keys(), known)?;
         let signer = || self.keys().find(|key| way.admit(webhook, std::iter::once(*key), known).is_ok());

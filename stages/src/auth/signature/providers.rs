@@ -302,6 +302,15 @@ pub(super) const PROVIDERS: &[Preset] = &[
         ways: &[Declared(Scheme { header: "X-WC-Webhook-Signature", ..BASE64 })],
     },
     Preset {
+        name: "x",
+        documentation: "https://docs.x.com/x-api/webhooks/quickstart",
+        ways: &[Declared(Scheme {
+            header: "x-twitter-webhooks-signature",
+            prefix: Prefix::Text("sha256="),
+            ..BASE64
+        })],
+    },
+    Preset {
         name: "zendesk",
         documentation: "https://developer.zendesk.com/documentation/webhooks/verifying/",
         ways: &[Declared(Scheme {

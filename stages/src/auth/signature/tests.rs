@@ -248,6 +248,23 @@ async fn metas_challenge_is_sent_back_to_whoever_knows_the_token() {
     assert_eq!(got("meta", &[], &format!("{asked}planted")).await.handshake, None);
 }
 
+#[tokio::test]
+async fn xs_token_is_signed_where_the_signature_is_of_no_use_for_a_webhook() {
+    let answer = got("x", &[], "/webhook/x?crc_token=9b4507b3-9040-4669-9ca3-6b94edb50553&nonce=1").await;
+    // Computed with Python.
+    let told = r#"{"response_token":"sha256=4azYROfZnDoo4PONoyNLFeDOYntwepE6yGha2t9cC2k="}"#;
+    assert_eq!(answer.handshake, Some(Handshake::Json(told.to_owned())));
+    for target in ["/?crc_token=", "/?crc_token=%7B%7D", "/?crc_token=a%20b", "/?crc=a", "/"] {
+        assert_eq!(got("x", &[], target).await.handshake, None, "{target}");
+    }
+    let signed = "sha256=4azYROfZnDoo4PONoyNLFeDOYntwepE6yGha2t9cC2k=";
+    let gate: Signature = parse(json!({"provider": "x", "secret": "k"}));
+    let headers: [(&str, &[u8]); 1] = [("x-twitter-webhooks-signature", signed.as_bytes())];
+    let body = b"9b4507b3-9040-4669-9ca3-6b94edb50553";
+    let answer = gate.admit(&Request { headers: &headers, body, ..Request::default() }.webhook()).await;
+    assert_eq!(answer.unwrap_err().status, 401);
+}
+
 #[test]
 fn only_who_asks_with_get_is_answered_with_get() {
     let greets = |settings: Value, method: &str| parse::<Signature>(settings).greets(method);
