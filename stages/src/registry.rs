@@ -13,8 +13,10 @@ pub fn kinds() -> Vec<Kind> {
     vec![
         Kind::gate::<auth::authorization::Authorization>(),
         Kind::gate::<auth::basic_auth::BasicAuth>(),
+        Kind::gate::<auth::header_auth::HeaderAuth>(),
         Kind::gate::<auth::hmac::Hmac>(),
         Kind::gate::<auth::open::Open>(),
+        Kind::gate::<auth::query_auth::QueryAuth>(),
         Kind::gate::<auth::signature::Signature>(),
         Kind::gate::<gate::well_formed::WellFormed>(),
         Kind::stage::<buffer::embedded::Settings>(),

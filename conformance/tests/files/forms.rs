@@ -19,6 +19,8 @@ fn forms() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
             "module": "webhook_connect",
             "module-config": { "channel": channel, "channel_token": "{$T}", "ttl_seconds": "{$TTL:60}" },
             "basic_auth": { "username": "{$U}", "password": "{$P}" },
+            "header_auth": { "api_key": "{$K}", "api_keys": ["{$K}"] },
+            "query_auth": { "api_keys": ["{$K}"], "parameter_name": "{$N:key}" },
         })
     };
     let cloud = json!({ "url": "http://127.0.0.1:1", "token": "{$T}" });
