@@ -37,9 +37,10 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
 ];
 
 /// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
-const OF_THE_RECEIVER: [&str; 9] = [
+const OF_THE_RECEIVER: [&str; 10] = [
     "data_type",
     "response",
+    "ip_whitelist",
     "authorization",
     "basic_auth",
     "header_auth",

@@ -18,10 +18,11 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 17] = [
+pub(crate) const KNOWN: [&str; 18] = [
     "data_type",
     "module",
     "module-config",
+    "ip_whitelist",
     "authorization",
     "basic_auth",
     "header_auth",
@@ -42,13 +43,12 @@ pub(crate) const KNOWN: [&str; 17] = [
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 11] = [
+pub(crate) const LATER: [&str; 10] = [
     "jwt",
     "digest_auth",
     "oauth1",
     "oauth2",
     "recaptcha",
-    "ip_whitelist",
     "trusted_proxies",
     "rate_limit",
     "json_schema",
@@ -129,7 +129,9 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     };
     push(last.clone(), "receive", implied(settings), Vec::new());
     let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in ["authorization", "basic_auth", "header_auth", "query_auth", "hmac", "signature"] {
+    for auth in
+        ["ip_whitelist", "authorization", "basic_auth", "header_auth", "query_auth", "hmac", "signature"]
+    {
         gates.extend(entry.get(auth).map(|settings| (auth, settings)));
     }
     warn_of_stripe(entry, faults);

@@ -15,6 +15,7 @@ pub fn kinds() -> Vec<Kind> {
         Kind::gate::<auth::basic_auth::BasicAuth>(),
         Kind::gate::<auth::header_auth::HeaderAuth>(),
         Kind::gate::<auth::hmac::Hmac>(),
+        Kind::gate::<auth::ip_whitelist::IpWhitelist>(),
         Kind::gate::<auth::open::Open>(),
         Kind::gate::<auth::query_auth::QueryAuth>(),
         Kind::gate::<auth::signature::Signature>(),

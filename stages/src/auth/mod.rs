@@ -8,6 +8,7 @@ pub(crate) mod authorization;
 pub(crate) mod basic_auth;
 pub(crate) mod header_auth;
 pub(crate) mod hmac;
+pub(crate) mod ip_whitelist;
 pub(crate) mod open;
 pub(crate) mod query_auth;
 mod scheme;
