@@ -10,6 +10,8 @@ pub mod headers;
 
 pub mod query;
 
+pub mod network;
+
 pub mod moment;
 
 pub mod record;

@@ -18,15 +18,18 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 20] = [
+pub(crate) const KNOWN: [&str; 23] = [
     "data_type",
     "methods",
     "content_types",
     "max_body_bytes",
     "module",
     "module-config",
+    "ip_whitelist",
     "authorization",
     "basic_auth",
+    "header_auth",
+    "query_auth",
     "hmac",
     "signature",
     "rate_limit",
@@ -48,15 +51,12 @@ pub(crate) const OF_THE_SOURCE: [&str; 4] = ["methods", "content_types", "max_bo
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 11] = [
+pub(crate) const LATER: [&str; 8] = [
     "jwt",
-    "header_auth",
-    "query_auth",
     "digest_auth",
     "oauth1",
     "oauth2",
     "recaptcha",
-    "ip_whitelist",
     "trusted_proxies",
     "credential_cleanup",
     "deduplicate",
@@ -147,7 +147,9 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     };
     push(last.clone(), "receive", settings, Vec::new());
     let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in ["authorization", "basic_auth", "hmac", "signature"] {
+    for auth in
+        ["ip_whitelist", "authorization", "basic_auth", "header_auth", "query_auth", "hmac", "signature"]
+    {
         gates.extend(entry.get(auth).map(|settings| (auth, settings)));
     }
     warn_of_stripe(entry, faults);

@@ -13,8 +13,11 @@ pub fn kinds() -> Vec<Kind> {
     vec![
         Kind::gate::<auth::authorization::Authorization>(),
         Kind::gate::<auth::basic_auth::BasicAuth>(),
+        Kind::gate::<auth::header_auth::HeaderAuth>(),
         Kind::gate::<auth::hmac::Hmac>(),
+        Kind::gate::<auth::ip_whitelist::IpWhitelist>(),
         Kind::gate::<auth::open::Open>(),
+        Kind::gate::<auth::query_auth::QueryAuth>(),
         Kind::gate::<auth::signature::Signature>(),
         Kind::gate::<gate::json_schema::JsonSchema>(),
         Kind::gate::<gate::rate_limit::RateLimit>(),

@@ -64,6 +64,10 @@ fn webhooks() -> Value {
             "authorization": format!("Bearer {}", secret("authorization")) },
         "basic": { "data_type": "blob", "module": "webhook_connect", "module-config": config("a"),
             "basic_auth": { "username": "sender", "password": secret("password") } },
+        "keyed": { "data_type": "blob", "module": "webhook_connect", "module-config": config("a"),
+            "header_auth": { "api_key": secret("api-key"), "api_keys": [secret("next-api-key")] } },
+        "asked": { "data_type": "blob", "module": "webhook_connect", "module-config": config("a"),
+            "query_auth": { "api_key": secret("query-key"), "api_keys": [secret("next-query-key")] } },
     })
 }
 
@@ -105,6 +109,8 @@ async fn secrets(stand: Stand) -> Result<(), Failed> {
         "the answer to a wrong password",
         send(address, "basic", &[("authorization", "Basic eDp5")]).await?,
     );
+    shown.add("the answer to a wrong key", send(address, "keyed", &[("x-api-key", "no")]).await?);
+    shown.add("the answer to a wrong query", send(address, "asked?api_key=no", &[]).await?);
     let right = [("authorization", format!("Bearer {}", secret("authorization")))];
     let right: Vec<(&str, &str)> = right.iter().map(|(name, value)| (*name, value.as_str())).collect();
     // One is delivered, one fails and is repeated, one is rejected.
@@ -240,6 +246,10 @@ async fn faulty(stand: &Stand, shown: &mut Shown) -> Result<(), Failed> {
     webhooks["known"]["authorization"] = json!({ "token": secret("no-text") });
     webhooks["basic"]["basic_auth"]["password"] = json!({ "value": secret("no-password") });
     webhooks["basic"]["basic_auth"]["pasword"] = json!(secret("misspelt"));
+    webhooks["keyed"]["header_auth"]["api_key"] = json!([secret("a-list-of-keys")]);
+    webhooks["keyed"]["header_auth"]["api_keys"] = json!(secret("no-list"));
+    webhooks["asked"]["query_auth"]["api_keys"] = json!([{ "key": secret("no-key") }, 5]);
+    webhooks["asked"]["query_auth"]["api_kye"] = json!(secret("misspelt-key"));
     let receiver = json!({ "admin_token": [secret("no-token")], "channel_token": { "x": secret("no-token") }, "tls": secret("no-tls") });
     let mut connector = connector(&format!("htp://user:{}@example.com", secret("in-a-url")), "http://[");
     connector["cloud"]["token"] = json!({ "token": secret("no-token") });

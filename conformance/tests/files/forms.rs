@@ -19,6 +19,9 @@ fn forms() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
             "module": "webhook_connect",
             "module-config": { "channel": channel, "channel_token": "{$T}", "ttl_seconds": "{$TTL:60}" },
             "basic_auth": { "username": "{$U}", "password": "{$P}" },
+            "ip_whitelist": ["{$NET:10.0.0.0/8}", "::1"],
+            "header_auth": { "api_key": "{$K}", "api_keys": ["{$K}"] },
+            "query_auth": { "api_keys": ["{$K}"], "parameter_name": "{$N:key}" },
         })
     };
     let mut strict = entry("s");

@@ -1,7 +1,5 @@
 //! The gate that asks for a user name and a password.
 
-use std::string::FromUtf8Error;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use engine::ack::Answer;
@@ -12,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use super::{last, unauthorized};
+use super::{last, text, unauthorized};
 
 /// The longest header that is looked at, in bytes.
 const LONGEST: usize = 8192;
@@ -91,12 +89,6 @@ fn presented(webhook: &Webhook) -> Result<Vec<u8>, Answer> {
         return Err(unauthorized("the Authorization header has no Basic credentials"));
     }
     STANDARD.decode(encoded).map_err(|_| unauthorized("the Basic credentials are no base64"))
-}
-
-/// Reads UTF-8, else Latin-1. The text is wiped when dropped.
-fn text(bytes: Vec<u8>) -> Secret {
-    let latin = |error: FromUtf8Error| error.as_bytes().iter().map(|byte| char::from(*byte)).collect();
-    Secret::new(String::from_utf8(bytes).unwrap_or_else(latin))
 }
 
 #[cfg(test)]
