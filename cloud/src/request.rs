@@ -101,11 +101,7 @@ fn tell(id: Id, route: &Route, bytes: usize, took: Duration, outcome: Outcome) -
             let reason = refusal.reason.as_ref().map_or(refusal.detail, Reason::as_str);
             info!(target: FLOW, %id, %channel, %webhook, bytes, ms, status = refusal.status, reason, "refused");
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-            let answer = answer::detail(status, refusal.detail);
-            let answer = match refusal.challenge {
-                Some(challenge) => answer::challenge(answer, challenge),
-                None => answer,
-            };
+            let answer = answer::challenge(answer::detail(status, refusal.detail), &refusal.challenges);
             match refusal.retry_after {
                 Some(wait) => answer::retry_after(answer, wait),
                 None => answer,

@@ -4,6 +4,7 @@
 //! the old one by what the new one reports. Three homes exist: a waiter (one request that waits for its answer), an
 //! entry of a [`Ledger`](crate::ledger::Ledger), and a branch of a split. Settling never waits.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -110,17 +111,17 @@ pub struct Answer {
     pub detail: &'static str,
     /// The value of `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// The value of `WWW-Authenticate`: how the sender can prove itself.
-    pub challenge: Option<&'static str>,
+    /// How the sender can prove itself: the values of `WWW-Authenticate`, each a field of its own, the best way first.
+    pub challenges: Vec<Cow<'static, str>>,
     /// What the log says beside it; never shown to the sender.
     pub reason: Option<Reason>,
 }
 
 impl Answer {
-    /// Makes an answer without `Retry-After`, challenge or reason.
+    /// Makes an answer without `Retry-After`, challenges or reason.
     #[must_use]
     pub fn new(status: u16, detail: &'static str) -> Self {
-        Self { status, detail, retry_after: None, challenge: None, reason: None }
+        Self { status, detail, retry_after: None, challenges: Vec::new(), reason: None }
     }
 
     /// Adds what the log says.
@@ -130,10 +131,10 @@ impl Answer {
         self
     }
 
-    /// Adds `WWW-Authenticate`.
+    /// Adds a `WWW-Authenticate`.
     #[must_use]
-    pub fn challenging(mut self, challenge: &'static str) -> Self {
-        self.challenge = Some(challenge);
+    pub fn challenging(mut self, challenge: impl Into<Cow<'static, str>>) -> Self {
+        self.challenges.push(challenge.into());
         self
     }
 

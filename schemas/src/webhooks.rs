@@ -18,12 +18,13 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 15] = [
+pub(crate) const KNOWN: [&str; 16] = [
     "data_type",
     "module",
     "module-config",
     "authorization",
     "basic_auth",
+    "digest_auth",
     "hmac",
     "signature",
     "response",
@@ -40,11 +41,10 @@ pub(crate) const KNOWN: [&str; 15] = [
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 13] = [
+pub(crate) const LATER: [&str; 12] = [
     "jwt",
     "header_auth",
     "query_auth",
-    "digest_auth",
     "oauth1",
     "oauth2",
     "recaptcha",
@@ -129,7 +129,7 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     };
     push(last.clone(), "receive", implied(settings), Vec::new());
     let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in ["authorization", "basic_auth", "hmac", "signature"] {
+    for auth in ["authorization", "basic_auth", "digest_auth", "hmac", "signature"] {
         gates.extend(entry.get(auth).map(|settings| (auth, settings)));
     }
     warn_of_stripe(entry, faults);

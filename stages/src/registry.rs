@@ -13,6 +13,7 @@ pub fn kinds() -> Vec<Kind> {
     vec![
         Kind::gate::<auth::authorization::Authorization>(),
         Kind::gate::<auth::basic_auth::BasicAuth>(),
+        Kind::gate::<auth::digest_auth::DigestAuth>(),
         Kind::gate::<auth::hmac::Hmac>(),
         Kind::gate::<auth::open::Open>(),
         Kind::gate::<auth::signature::Signature>(),
