@@ -1,5 +1,6 @@
 //! Answers to HTTP requests.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -68,9 +69,12 @@ pub(crate) fn retry_after(mut answer: Answer, wait: Duration) -> Answer {
     answer
 }
 
-/// Adds how the sender can prove itself.
-pub(crate) fn challenge(mut answer: Answer, challenge: &'static str) -> Answer {
-    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+/// Adds how the sender can prove itself, one field for each way.
+pub(crate) fn challenge(mut answer: Answer, challenges: &[Cow<'static, str>]) -> Answer {
+    // A text that no header can hold is left out; the gates make none.
+    for challenge in challenges.iter().filter_map(|text| HeaderValue::from_bytes(text.as_bytes()).ok()) {
+        answer.headers_mut().append(WWW_AUTHENTICATE, challenge);
+    }
     answer
 }
 

@@ -123,10 +123,7 @@ fn tell(id: Id, route: &Route, bytes: usize, took: Duration, outcome: Outcome) -
                 Some(about) => answer::detail(status, &format!("{}: {about}", refusal.detail)),
                 None => answer::detail(status, refusal.detail),
             };
-            let answer = match refusal.challenge {
-                Some(challenge) => answer::challenge(answer, challenge),
-                None => answer,
-            };
+            let answer = answer::challenge(answer, &refusal.challenges);
             match refusal.retry_after {
                 Some(wait) => answer::retry_after(answer, wait),
                 None => answer,

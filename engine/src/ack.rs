@@ -4,6 +4,7 @@
 //! the old one by what the new one reports. Three homes exist: a waiter (one request that waits for its answer), an
 //! entry of a [`Ledger`](crate::ledger::Ledger), and a branch of a split. Settling never waits.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -112,8 +113,8 @@ pub struct Answer {
     pub about: Option<Reason>,
     /// The value of `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// The value of `WWW-Authenticate`: how the sender can prove itself.
-    pub challenge: Option<&'static str>,
+    /// How the sender can prove itself: the values of `WWW-Authenticate`, each a field of its own, the best way first.
+    pub challenges: Vec<Cow<'static, str>>,
     /// What the sender is told in the place of `detail`, where it did not bring a webhook but asked whether it is welcome.
     pub handshake: Option<Handshake>,
     /// What the log says beside it; never shown to the sender.
@@ -138,7 +139,7 @@ impl Answer {
             detail,
             about: None,
             retry_after: None,
-            challenge: None,
+            challenges: Vec::new(),
             handshake: None,
             reason: None,
         }
@@ -164,10 +165,10 @@ impl Answer {
         self
     }
 
-    /// Adds `WWW-Authenticate`.
+    /// Adds a `WWW-Authenticate`.
     #[must_use]
-    pub fn challenging(mut self, challenge: &'static str) -> Self {
-        self.challenge = Some(challenge);
+    pub fn challenging(mut self, challenge: impl Into<Cow<'static, str>>) -> Self {
+        self.challenges.push(challenge.into());
         self
     }
 

@@ -37,7 +37,7 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
 ];
 
 /// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
-const OF_THE_RECEIVER: [&str; 15] = [
+const OF_THE_RECEIVER: [&str; 16] = [
     "data_type",
     "methods",
     "content_types",
@@ -45,6 +45,7 @@ const OF_THE_RECEIVER: [&str; 15] = [
     "response",
     "authorization",
     "basic_auth",
+    "digest_auth",
     "hmac",
     "signature",
     "rate_limit",

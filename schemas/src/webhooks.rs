@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 23] = [
+pub(crate) const KNOWN: [&str; 24] = [
     "data_type",
     "methods",
     "content_types",
@@ -30,6 +30,7 @@ pub(crate) const KNOWN: [&str; 23] = [
     "basic_auth",
     "header_auth",
     "query_auth",
+    "digest_auth",
     "hmac",
     "signature",
     "rate_limit",
@@ -51,16 +52,8 @@ pub(crate) const OF_THE_SOURCE: [&str; 4] = ["methods", "content_types", "max_bo
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 8] = [
-    "jwt",
-    "digest_auth",
-    "oauth1",
-    "oauth2",
-    "recaptcha",
-    "trusted_proxies",
-    "credential_cleanup",
-    "deduplicate",
-];
+pub(crate) const LATER: [&str; 7] =
+    ["jwt", "oauth1", "oauth2", "recaptcha", "trusted_proxies", "credential_cleanup", "deduplicate"];
 
 /// The keys of `module-config` that are not limits.
 const CHANNEL_KEYS: [&str; 2] = ["channel", "channel_token"];
@@ -147,9 +140,16 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     };
     push(last.clone(), "receive", settings, Vec::new());
     let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in
-        ["ip_whitelist", "authorization", "basic_auth", "header_auth", "query_auth", "hmac", "signature"]
-    {
+    for auth in [
+        "ip_whitelist",
+        "authorization",
+        "basic_auth",
+        "header_auth",
+        "query_auth",
+        "digest_auth",
+        "hmac",
+        "signature",
+    ] {
         gates.extend(entry.get(auth).map(|settings| (auth, settings)));
     }
     warn_of_stripe(entry, faults);

@@ -14,6 +14,7 @@ pub fn kinds() -> Vec<Kind> {
         Kind::gate::<auth::authorization::Authorization>(),
         Kind::gate::<auth::basic_auth::BasicAuth>(),
         Kind::gate::<auth::header_auth::HeaderAuth>(),
+        Kind::gate::<auth::digest_auth::DigestAuth>(),
         Kind::gate::<auth::hmac::Hmac>(),
         Kind::gate::<auth::ip_whitelist::IpWhitelist>(),
         Kind::gate::<auth::open::Open>(),

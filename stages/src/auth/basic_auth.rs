@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use super::{last, text, unauthorized};
+use super::{check_credentials, last, text, unauthorized};
 
 /// The longest header that is looked at, in bytes.
 const LONGEST: usize = 8192;
@@ -38,19 +38,7 @@ impl Gate for BasicAuth {
     const PROVES_SENDER: bool = true;
 
     fn check(&self, at: &Node, faults: &mut Faults) {
-        for (key, secret) in [("username", &self.username), ("password", &self.password)] {
-            if secret.expose().trim().is_empty() {
-                let problem = "the value is empty, so nobody could be told apart";
-                faults.add(&at.at().child(key), problem, None);
-            } else if secret.expose().contains(char::is_control) {
-                let problem = "the value holds a control character, which a sender cannot send";
-                faults.add(&at.at().child(key), problem, None);
-            }
-        }
-        if self.username.expose().contains(':') {
-            let problem = "a user name cannot hold `:`, which ends it";
-            faults.add(&at.at().child("username"), problem, None);
-        }
+        check_credentials(&self.username, &self.password, at, faults);
     }
 
     async fn admit(&self, webhook: &Webhook) -> Result<(), Answer> {
@@ -142,7 +130,8 @@ mod tests {
         let absent = gate.admit(&webhook(&[], b"")).await.unwrap_err();
         let wrong = gate.admit(&webhook(&[("Authorization", &basic(b"u:x"))], b"")).await.unwrap_err();
         assert_eq!((absent.status, absent.detail), (wrong.status, wrong.detail));
-        assert_eq!((absent.challenge, wrong.challenge), (Some(CHALLENGE), Some(CHALLENGE)));
+        assert_eq!(absent.challenges, [CHALLENGE]);
+        assert_eq!(wrong.challenges, [CHALLENGE]);
     }
 
     #[test]
