@@ -36,6 +36,11 @@ pub trait Gate: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// Complains about settings that parse and still cannot work. Pure.
     fn check(&self, _at: &Node, _faults: &mut Faults) {}
 
+    /// Begins what the gate needs beside its settings, like a task that keeps keys fresh. Called once, within a runtime,
+    /// before the first webhook; the context is that of the source. What it begins is kept in [`Context::lasting`] and ends
+    /// with it. Does not wait, and cannot fail: what is not there yet is [`Gate::admit`]'s to tell.
+    fn open(&self, _cx: &Context) {}
+
     /// Lets `webhook` pass, or says what its sender is told.
     ///
     /// # Errors
@@ -47,6 +52,8 @@ pub trait Gate: DeserializeOwned + JsonSchema + Send + Sync + 'static {
 pub trait DynGate: Send + Sync {
     /// Returns the gate's name.
     fn name(&self) -> &'static str;
+    /// Calls [`Gate::open`].
+    fn open(&self, cx: &Context);
     /// Calls [`Gate::admit`].
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>>;
 }
@@ -54,6 +61,10 @@ pub trait DynGate: Send + Sync {
 impl<G: Gate> DynGate for G {
     fn name(&self) -> &'static str {
         G::NAME
+    }
+
+    fn open(&self, cx: &Context) {
+        Gate::open(self, cx);
     }
 
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>> {
@@ -133,7 +144,7 @@ pub struct Kind {
 
 /// A stage whose settings have been read and checked, not opened yet.
 pub enum Blueprint {
-    /// A gate has nothing to open.
+    /// A gate runs on the task that brought the webhook.
     Gate(Arc<dyn DynGate>),
     /// Everything else runs as a task.
     Stage(Box<dyn DynBuild>),
