@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 15] = [
+pub(crate) const KNOWN: [&str; 16] = [
     "data_type",
     "module",
     "module-config",
@@ -26,6 +26,7 @@ pub(crate) const KNOWN: [&str; 15] = [
     "basic_auth",
     "hmac",
     "signature",
+    "jwt",
     "response",
     "connection",
     "retry",
@@ -40,8 +41,7 @@ pub(crate) const KNOWN: [&str; 15] = [
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 13] = [
-    "jwt",
+pub(crate) const LATER: [&str; 12] = [
     "header_auth",
     "query_auth",
     "digest_auth",
@@ -129,7 +129,7 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     };
     push(last.clone(), "receive", implied(settings), Vec::new());
     let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in ["authorization", "basic_auth", "hmac", "signature"] {
+    for auth in ["authorization", "basic_auth", "hmac", "signature", "jwt"] {
         gates.extend(entry.get(auth).map(|settings| (auth, settings)));
     }
     warn_of_stripe(entry, faults);

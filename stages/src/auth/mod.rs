@@ -6,9 +6,14 @@
 pub(crate) mod authorization;
 pub(crate) mod basic_auth;
 pub(crate) mod hmac;
+pub(crate) mod jwt;
 pub(crate) mod open;
+mod remote;
 mod scheme;
 pub(crate) mod signature;
+#[cfg(test)]
+mod testing;
+mod token;
 
 use engine::ack::Answer;
 use engine::webhook::Webhook;
