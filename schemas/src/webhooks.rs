@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 16] = [
+pub(crate) const KNOWN: [&str; 17] = [
     "data_type",
     "module",
     "module-config",
@@ -27,6 +27,7 @@ pub(crate) const KNOWN: [&str; 16] = [
     "hmac",
     "signature",
     "jwt",
+    "oauth2",
     "response",
     "connection",
     "retry",
@@ -41,12 +42,11 @@ pub(crate) const KNOWN: [&str; 16] = [
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 12] = [
+pub(crate) const LATER: [&str; 11] = [
     "header_auth",
     "query_auth",
     "digest_auth",
     "oauth1",
-    "oauth2",
     "recaptcha",
     "ip_whitelist",
     "trusted_proxies",
@@ -128,12 +128,14 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         drafts.push(Draft { name, module: module.to_owned(), settings, at: entry.at().clone(), from });
     };
     push(last.clone(), "receive", implied(settings), Vec::new());
-    let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in ["authorization", "basic_auth", "hmac", "signature", "jwt"] {
-        gates.extend(entry.get(auth).map(|settings| (auth, settings)));
-    }
+    let keyed = |names: &[&'static str]| -> Vec<(&str, Node)> {
+        names.iter().filter_map(|auth| Some((*auth, entry.get(auth)?))).collect()
+    };
+    let mut gates = keyed(&["authorization", "basic_auth", "hmac", "signature", "jwt"]);
+    // These may ask another server, which costs more than all the others together.
+    let asking = keyed(&["oauth2"]);
     warn_of_stripe(entry, faults);
-    if gates.is_empty() {
+    if gates.is_empty() && asking.is_empty() {
         if !LATER.iter().any(|key| entry.get(key).is_some()) {
             faults
                 .warn(entry.at(), format!("no auth key: anybody who can reach it may post to /webhook/{id}"));
@@ -143,6 +145,7 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     if is_json(entry, faults) {
         gates.push(("well_formed", implied(json!({}))));
     }
+    gates.extend(asking);
     for (module, settings) in gates {
         let name = format!("{id}.{module}");
         push(name.clone(), module, settings, vec![From::out(std::mem::replace(&mut last, name))]);

@@ -15,6 +15,7 @@ pub fn kinds() -> Vec<Kind> {
         Kind::gate::<auth::basic_auth::BasicAuth>(),
         Kind::gate::<auth::hmac::Hmac>(),
         Kind::gate::<auth::jwt::Jwt>(),
+        Kind::gate::<auth::oauth2::Oauth2>(),
         Kind::gate::<auth::open::Open>(),
         Kind::gate::<auth::signature::Signature>(),
         Kind::gate::<gate::well_formed::WellFormed>(),

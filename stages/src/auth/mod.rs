@@ -7,6 +7,7 @@ pub(crate) mod authorization;
 pub(crate) mod basic_auth;
 pub(crate) mod hmac;
 pub(crate) mod jwt;
+pub(crate) mod oauth2;
 pub(crate) mod open;
 mod remote;
 mod scheme;

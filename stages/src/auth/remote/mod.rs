@@ -1,23 +1,21 @@
 //! What gates share that ask other servers: where, how long, how many at once, and what is told when there is no answer.
 
-use std::sync::{Mutex, PoisonError};
+mod failures;
+mod lookup;
+
+pub(super) use failures::Failures;
+pub(super) use lookup::Lookup;
+
 use std::time::Duration;
 
 use engine::ack::Answer;
 use engine::config::HIDDEN;
-use engine::kind::Context;
-use engine::meter::{Counter, Metric};
 use http::Uri;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
-use tracing::{info, warn};
 
 /// When a sender should come again whom nobody could be asked about.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// How often a look-up that keeps failing is told about.
-const TOLD: Duration = Duration::from_secs(30);
 
 /// Asks a sender to come again: nothing can be said about it now, so it is neither let in nor turned away.
 pub(super) fn unknown(reason: &str) -> Answer {
@@ -85,53 +83,6 @@ impl TryFrom<f64> for Patience {
             Ok(Self(Duration::from_secs_f64(seconds)))
         } else {
             Err("expected seconds above 0, 30 at most")
-        }
-    }
-}
-
-/// Counts and tells when a server gives no usable answer.
-pub(super) struct Failures {
-    gate: &'static str,
-    source: std::sync::Arc<str>,
-    count: Counter,
-    /// Since when there is none, and when that was told last.
-    row: Mutex<Option<Row>>,
-}
-
-/// Failures in a row.
-struct Row {
-    since: Instant,
-    told: Instant,
-}
-
-impl Failures {
-    /// Makes the account of a gate behind the source that `cx` is of.
-    pub(super) fn of(gate: &'static str, cx: &Context) -> Self {
-        let count = cx.meter.counter(Metric::LookupFailures, &cx.name, gate);
-        Self { gate, source: cx.name.clone(), count, row: Mutex::default() }
-    }
-
-    /// Counts a failure, and tells the first one in a row and then one now and again.
-    pub(super) fn failed(&self, error: &str) {
-        self.count.add(1);
-        let now = Instant::now();
-        let mut row = self.row.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = row.as_ref().map(|row| row.told);
-        if told.is_some_and(|told| now.duration_since(told) < TOLD) {
-            return;
-        }
-        let since = row.as_ref().map_or(now, |row| row.since);
-        *row = Some(Row { since, told: now });
-        let (source, gate, failures) = (&self.source, self.gate, self.count.get());
-        warn!(%source, gate, error, failures, "a gate gets no usable answer from the server it asks");
-    }
-
-    /// Says that there was a usable answer.
-    pub(super) fn succeeded(&self) {
-        let ended = self.row.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(row) = ended {
-            let (source, gate, after) = (&self.source, self.gate, row.since.elapsed().as_secs());
-            info!(%source, gate, seconds = after, "the server that a gate asks answers again");
         }
     }
 }
