@@ -39,6 +39,11 @@ pub trait Gate: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// Takes the counters it needs. What it turns away is counted for it. Called before the first webhook.
     fn measure(&self, _edge: &Edge) {}
 
+    /// Begins what the gate needs beside its settings, like a task that keeps keys fresh. Called once, within a runtime,
+    /// before the first webhook; the context is that of the source. What it begins is kept in [`Context::lasting`] and ends
+    /// with it. Does not wait, and cannot fail: what is not there yet is [`Gate::admit`]'s to tell.
+    fn open(&self, _cx: &Context) {}
+
     /// Lets `webhook` pass, or says what its sender is told.
     ///
     /// # Errors
@@ -58,6 +63,8 @@ pub trait DynGate: Send + Sync {
     fn name(&self) -> &'static str;
     /// Calls [`Gate::measure`].
     fn measure(&self, edge: &Edge);
+    /// Calls [`Gate::open`].
+    fn open(&self, cx: &Context);
     /// Calls [`Gate::admit`].
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>>;
     /// Calls [`Gate::greets`].
@@ -71,6 +78,10 @@ impl<G: Gate> DynGate for G {
 
     fn measure(&self, edge: &Edge) {
         Gate::measure(self, edge);
+    }
+
+    fn open(&self, cx: &Context) {
+        Gate::open(self, cx);
     }
 
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>> {
@@ -154,7 +165,7 @@ pub struct Kind {
 
 /// A stage whose settings have been read and checked, not opened yet.
 pub enum Blueprint {
-    /// A gate has nothing to open.
+    /// A gate runs on the task that brought the webhook.
     Gate(Arc<dyn DynGate>),
     /// Everything else runs as a task.
     Stage(Box<dyn DynBuild>),

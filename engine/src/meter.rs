@@ -35,6 +35,8 @@ pub enum Metric {
     NotUnderstood,
     /// Writes or reads of a store that failed, by channel.
     StoreErrors,
+    /// Questions of a gate to another server that got no answer, by the source before the gate and by gate.
+    LookupFailures,
     /// What was refused, dropped or forgotten because a bound was reached, by bound.
     Limits,
 }
@@ -56,6 +58,7 @@ impl Metric {
             Self::Connections => "connections",
             Self::NotUnderstood => "not_understood",
             Self::StoreErrors => "store_errors",
+            Self::LookupFailures => "lookup_failures",
             Self::Limits => "limits",
         }
     }
@@ -80,6 +83,9 @@ impl Metric {
             Self::Connections => "Connections made or accepted, by channel",
             Self::NotUnderstood => "Messages of a peer that were not understood, by channel",
             Self::StoreErrors => "Writes or reads of a store that failed, by channel",
+            Self::LookupFailures => {
+                "Questions of a gate to another server without a usable answer, by the source before it and by gate"
+            }
             Self::Limits => {
                 "Webhooks, requests, connections refused or clients forgotten at a bound, by place and bound"
             }

@@ -37,7 +37,7 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
 ];
 
 /// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
-const OF_THE_RECEIVER: [&str; 16] = [
+const OF_THE_RECEIVER: [&str; 18] = [
     "data_type",
     "methods",
     "content_types",
@@ -48,6 +48,8 @@ const OF_THE_RECEIVER: [&str; 16] = [
     "digest_auth",
     "hmac",
     "signature",
+    "jwt",
+    "oauth2",
     "rate_limit",
     "json_schema",
     "ip_whitelist",

@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 24] = [
+pub(crate) const KNOWN: [&str; 26] = [
     "data_type",
     "methods",
     "content_types",
@@ -35,6 +35,8 @@ pub(crate) const KNOWN: [&str; 24] = [
     "signature",
     "rate_limit",
     "json_schema",
+    "jwt",
+    "oauth2",
     "response",
     "connection",
     "retry",
@@ -52,8 +54,8 @@ pub(crate) const OF_THE_SOURCE: [&str; 4] = ["methods", "content_types", "max_bo
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 7] =
-    ["jwt", "oauth1", "oauth2", "recaptcha", "trusted_proxies", "credential_cleanup", "deduplicate"];
+pub(crate) const LATER: [&str; 5] =
+    ["oauth1", "recaptcha", "trusted_proxies", "credential_cleanup", "deduplicate"];
 
 /// The keys of `module-config` that are not limits.
 const CHANNEL_KEYS: [&str; 2] = ["channel", "channel_token"];
@@ -139,8 +141,10 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         drafts.push(Draft { name, module: module.to_owned(), settings, at: entry.at().clone(), from });
     };
     push(last.clone(), "receive", settings, Vec::new());
-    let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in [
+    let keyed = |names: &[&'static str]| -> Vec<(&str, Node)> {
+        names.iter().filter_map(|auth| Some((*auth, entry.get(auth)?))).collect()
+    };
+    let mut gates = keyed(&[
         "ip_whitelist",
         "authorization",
         "basic_auth",
@@ -149,11 +153,12 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         "digest_auth",
         "hmac",
         "signature",
-    ] {
-        gates.extend(entry.get(auth).map(|settings| (auth, settings)));
-    }
+        "jwt",
+    ]);
+    // These may ask another server, which costs more than all the others together.
+    let asking = keyed(&["oauth2"]);
     warn_of_stripe(entry, faults);
-    if gates.is_empty() {
+    if gates.is_empty() && asking.is_empty() {
         if !LATER.iter().any(|key| entry.get(key).is_some()) {
             faults
                 .warn(entry.at(), format!("no auth key: anybody who can reach it may post to /webhook/{id}"));
@@ -170,6 +175,7 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         // Below this key, whatever begins with `_` stays.
         gates.push(("json_schema", implied(json!({})).with_member("json_schema", &schema)));
     }
+    gates.extend(asking);
     for (module, settings) in gates {
         let name = format!("{id}.{module}");
         push(name.clone(), module, settings, vec![From::out(std::mem::replace(&mut last, name))]);

@@ -1,6 +1,6 @@
 //! The one HTTP client: pooled connections, HTTP/1.1 and HTTP/2, TLS with the certificates of the system.
 //!
-//! Redirects are not followed and answers are not kept: what a caller gets is the status and how long it should wait.
+//! Redirects are not followed. A caller gets the status and how long it should wait, or asks for the whole answer.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use engine::clock;
 use engine::kind::Resources;
 use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
@@ -47,6 +47,17 @@ pub(crate) struct Answer {
     pub(crate) retry_after: Option<Duration>,
 }
 
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: Bytes,
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoAnswer {
@@ -59,6 +70,9 @@ pub(crate) enum NoAnswer {
     /// The connection ended before the answer was there.
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// The answer has more bytes than the caller takes.
+    #[error("the answer has more than {0} bytes")]
+    TooLarge(usize),
 }
 
 impl Client {
@@ -106,6 +120,28 @@ impl Client {
         // The status has decided; a body that breaks or dribbles costs only its connection.
         drop(tokio::time::timeout(DRAINING, drain(body)).await);
         Ok(Answer { status: head.status, retry_after: retry_after(&head.headers, clock::now()) })
+    }
+
+    /// Sends `request` and returns the whole answer, of at most `most` bytes, waiting at most `timeout` for its end.
+    /// Cancelling leaves it unknown whether the server took the request.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words that name neither URL nor headers.
+    pub(crate) async fn fetch(
+        &self,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+        most: usize,
+    ) -> Result<Page, NoAnswer> {
+        let whole = async {
+            let (head, body) = self.0.request(request).await?.into_parts();
+            let body = Limited::new(body, most).collect().await.map_err(|error| {
+                let is_limit = error.is::<LengthLimitError>();
+                if is_limit { NoAnswer::TooLarge(most) } else { NoAnswer::Broken(innermost(&*error)) }
+            })?;
+            Ok(Page { status: head.status, headers: head.headers, body: body.to_bytes() })
+        };
+        tokio::time::timeout(timeout, whole).await.map_err(|_| NoAnswer::TimedOut(timeout))?
     }
 }
 

@@ -17,6 +17,8 @@ pub fn kinds() -> Vec<Kind> {
         Kind::gate::<auth::digest_auth::DigestAuth>(),
         Kind::gate::<auth::hmac::Hmac>(),
         Kind::gate::<auth::ip_whitelist::IpWhitelist>(),
+        Kind::gate::<auth::jwt::Jwt>(),
+        Kind::gate::<auth::oauth2::Oauth2>(),
         Kind::gate::<auth::open::Open>(),
         Kind::gate::<auth::query_auth::QueryAuth>(),
         Kind::gate::<auth::signature::Signature>(),

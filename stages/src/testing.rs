@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use engine::clock;
 use engine::config::{Faults, Node, Pointer};
 use engine::headers::Headers;
 use engine::kind::{Context, Gate, Kind};
@@ -145,6 +146,7 @@ pub(crate) async fn agrees_with_the_recorded_decisions<G: Gate>() {
 /// Runs every recorded decision of the gate `G` with the settings `restoring`, which bring back what the reference does.
 /// The decisions named in `different` are other ones here, each for its reason.
 pub(crate) async fn agrees_but_for<G: Gate>(restoring: &Value, different: &[(&str, &str)]) {
+    let _simulated = clock::simulate(UNIX_EPOCH + Duration::from_secs(RECORDED_AT));
     let vectors: Vec<Vector> = serde_json::from_str(include_str!("../tests/auth_vectors.json")).unwrap();
     let own: Vec<_> = vectors.iter().filter(|vector| vector.config.contains_key(G::NAME)).collect();
     assert!(!own.is_empty(), "no decision is recorded for {}", G::NAME);

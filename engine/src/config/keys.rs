@@ -1,7 +1,7 @@
 //! What the keys of an object are, which decides what a key that begins with `_` is: a comment, a name, or data.
 
 /// Settings whose keys are data: everything below them is kept as it is.
-pub const DATA: [&str; 3] = ["body", "headers", "json_schema"];
+pub const DATA: [&str; 4] = ["body", "headers", "json_schema", "jwks"];
 
 /// Settings whose keys are names that users choose. So may be the keys at the top of a document.
 const NAMES: [&str; 7] =

@@ -93,7 +93,7 @@ impl Opened {
         let (cut, lasting) = (halt.cut.child_token(), Lasting::default());
         let mut stages = Vec::with_capacity(plan.stages.len());
         for (planned, wiring) in plan.stages.into_iter().zip(wirings) {
-            let Planned { name, role, build, .. } = planned;
+            let Planned { name, role, build, gates, .. } = planned;
             let cx = Context {
                 name: Arc::clone(&name),
                 meter: surroundings.meter.clone(),
@@ -106,6 +106,7 @@ impl Opened {
                 .open(&cx)
                 .await
                 .map_err(|error| OpenError { what: format!("{name}: {}", error.what), help: error.help })?;
+            gates.iter().for_each(|gate| gate.open(&cx));
             stages.push(OpenStage { name, role, stage, wiring });
         }
         Ok(Self { name, stages, drafts: plan.drafts, halt, cut, lasting })

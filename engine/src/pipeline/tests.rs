@@ -1,7 +1,7 @@
 //! Pipelines that open, fail to open, break and stop.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -11,11 +11,15 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::{Opened, Pipelines, Surroundings};
+use crate::ack::Answer;
 use crate::config::{Faults, Node, Pointer};
 use crate::failure::Failure;
 use crate::graph::check::check;
 use crate::graph::draft::{Draft, From};
-use crate::kind::{Build, Context, Destination, Kind, OpenError, Role, Sink, Stage, StageError, Wiring};
+use crate::graph::plan::{Plan, Planned};
+use crate::kind::{
+    Build, Context, Destination, Gate, Kind, OpenError, Resources, Role, Sink, Stage, StageError, Wiring,
+};
 use crate::webhook::Webhook;
 
 /// What happened, shared over all stages of one test.
@@ -156,4 +160,69 @@ async fn a_stage_that_cannot_be_opened_is_named() {
     let (_stop, surroundings) = surroundings();
     let error = open("cannot_open", &surroundings).await.expect_err("the source cannot be opened");
     assert_eq!(error.to_string(), "source: the folder is in use");
+}
+
+/// A gate that keeps its own name and that of its source alive.
+#[derive(Deserialize, JsonSchema)]
+struct Watchful {}
+
+type Names = (&'static str, Arc<str>);
+type Watched = Arc<Names>;
+
+fn all_watched(resources: &Resources) -> Arc<Mutex<Vec<Weak<Names>>>> {
+    resources.get_or_make("", || Ok::<_, OpenError>(Mutex::default())).unwrap_or_default()
+}
+
+impl Gate for Watchful {
+    const NAME: &'static str = "watchful";
+    const PROVES_SENDER: bool = true;
+
+    fn open(&self, cx: &Context) {
+        let watched: Watched = Arc::new((Self::NAME, Arc::clone(&cx.name)));
+        all_watched(&cx.resources).lock().unwrap().push(Arc::downgrade(&watched));
+        cx.lasting.keep(watched);
+    }
+
+    async fn admit(&self, _webhook: &Webhook) -> Result<(), Answer> {
+        Ok(())
+    }
+}
+
+/// Opens sources that each stand before a gate, and returns what the gates began and still keep.
+async fn watched(sources: &[First]) -> (Result<Opened, OpenError>, impl Fn() -> Vec<String>) {
+    let (_stop, surroundings) = surroundings();
+    let planned = |(first, number): (&First, u32)| Planned {
+        name: format!("source{number}").into(),
+        role: Role::Subscribe,
+        build: Box::new(Source { first: *first }),
+        gates: vec![Arc::new(Watchful {})],
+        channel: None,
+        out: None,
+        links: Vec::new(),
+        exhausted: None,
+    };
+    let stages = sources.iter().zip(1..).map(planned).collect();
+    let opened = Opened::new(Plan { stages, drafts: Vec::new() }, &surroundings).await;
+    let kept = move || {
+        let all = all_watched(&surroundings.resources);
+        let all: Vec<Watched> = all.lock().unwrap().iter().filter_map(Weak::upgrade).collect();
+        all.iter().map(|watched| format!("{} of {}", watched.0, watched.1)).collect()
+    };
+    (opened, kept)
+}
+
+#[tokio::test]
+async fn a_gate_is_opened_with_its_source_and_what_it_began_ends_with_the_pipeline() {
+    let (opened, kept) = watched(&[First::Well, First::Well]).await;
+    let opened = opened.expect("the sources open");
+    assert_eq!(kept(), ["watchful of source1", "watchful of source2"]);
+    drop(opened);
+    assert_eq!(kept(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_a_gate_began_ends_when_the_rest_cannot_be_opened() {
+    let (opened, kept) = watched(&[First::Well, First::CannotOpen]).await;
+    opened.expect_err("the second source cannot be opened");
+    assert_eq!(kept(), Vec::<String>::new());
 }

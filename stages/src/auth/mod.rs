@@ -10,13 +10,19 @@ pub(crate) mod digest_auth;
 pub(crate) mod header_auth;
 pub(crate) mod hmac;
 pub(crate) mod ip_whitelist;
+pub(crate) mod jwt;
+pub(crate) mod oauth2;
 pub(crate) mod open;
 mod params;
 mod percent;
 pub(crate) mod query_auth;
+mod remote;
 mod scheme;
 mod seen;
 pub(crate) mod signature;
+#[cfg(test)]
+mod testing;
+mod token;
 
 use std::string::FromUtf8Error;
 

@@ -196,7 +196,7 @@ impl Caller {
             Err(error) => {
                 let symptom = match error {
                     NoAnswer::Connect(_) => Symptom::Connect,
-                    NoAnswer::TimedOut(_) | NoAnswer::Broken(_) => Symptom::Silence,
+                    NoAnswer::TimedOut(_) | NoAnswer::Broken(_) | NoAnswer::TooLarge(_) => Symptom::Silence,
                 };
                 Err(Failure::unreachable(&error.to_string()).showing(symptom))
             }
