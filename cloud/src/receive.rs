@@ -6,6 +6,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use engine::config::{Faults, Node};
 use engine::kind::{Build, Claim, Context, OpenError, Role, Stage, StageError, Wiring};
+use engine::network::Networks;
 use engine::port::{Out, Unverified};
 use futures::future::BoxFuture;
 use http::StatusCode;
@@ -27,6 +28,10 @@ pub(crate) struct Receive {
     /// What an accepted webhook is answered with.
     #[serde(default)]
     response: Configured,
+    /// Proxies whose `X-Forwarded-For` is believed for this webhook, as networks (`10.0.0.0/8`) or addresses, instead of
+    /// those that the receiver as a whole believes. An empty list: none.
+    #[serde(default)]
+    trusted_proxies: Option<Networks>,
 }
 
 /// What an accepted webhook is answered with.
@@ -48,6 +53,8 @@ pub(crate) struct Route {
     pub(crate) webhook: ByteString,
     pub(crate) channel: ByteString,
     pub(crate) out: Out<Unverified>,
+    /// Proxies that are believed instead of the receiver's.
+    pub(crate) trusted_proxies: Option<Networks>,
     status: StatusCode,
     body: Option<Bytes>,
 }
@@ -82,6 +89,9 @@ impl Build for Receive {
             Some(204) => faults.add(&place.child("body"), "an answer with status 204 has no body", None),
             Some(_) => faults.add(&place.child("status"), "expected 200, 201, 202 or 204", None),
         }
+        if let (Some(networks), Some(list)) = (&self.trusted_proxies, at.get("trusted_proxies")) {
+            networks.check(&list, faults);
+        }
     }
 
     fn claim(&self) -> Option<Claim<'_>> {
@@ -96,6 +106,7 @@ impl Build for Receive {
             webhook: self.webhook,
             status: status.unwrap_or(StatusCode::OK),
             body: self.response.body.map(|body| body.to_string().into()),
+            trusted_proxies: self.trusted_proxies,
             routes,
             cx: cx.clone(),
         }))
@@ -106,6 +117,7 @@ struct Source {
     webhook: String,
     status: StatusCode,
     body: Option<Bytes>,
+    trusted_proxies: Option<Networks>,
     routes: Arc<Routes>,
     cx: Context,
 }
@@ -115,9 +127,10 @@ impl Stage for Source {
         Box::pin(async move {
             let out =
                 wiring.gated.ok_or_else(|| StageError("a source needs a buffer behind it".to_owned()))?;
-            let Self { webhook, status, body, routes, cx } = *self;
+            let Self { webhook, status, body, trusted_proxies, routes, cx } = *self;
             let channel = wiring.channel.as_deref().unwrap_or_default().into();
-            let route = Route { webhook: webhook.as_str().into(), channel, out, status, body };
+            let route =
+                Route { webhook: webhook.as_str().into(), channel, out, trusted_proxies, status, body };
             let _entered = routes.enter(&webhook, route);
             let mut stop = cx.stop;
             // Whoever could say stop is gone, which means the same.

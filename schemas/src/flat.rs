@@ -37,9 +37,10 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
 ];
 
 /// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
-const OF_THE_RECEIVER: [&str; 10] = [
+const OF_THE_RECEIVER: [&str; 11] = [
     "data_type",
     "response",
+    "trusted_proxies",
     "ip_whitelist",
     "authorization",
     "basic_auth",

@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 18] = [
+pub(crate) const KNOWN: [&str; 19] = [
     "data_type",
     "module",
     "module-config",
@@ -30,6 +30,7 @@ pub(crate) const KNOWN: [&str; 18] = [
     "hmac",
     "signature",
     "response",
+    "trusted_proxies",
     "connection",
     "retry",
     "dead_letter",
@@ -39,17 +40,19 @@ pub(crate) const KNOWN: [&str; 18] = [
     "queue_name",
 ];
 
+/// What an entry may hold that is a setting of its source.
+pub(crate) const OF_THE_SOURCE: [&str; 2] = ["response", "trusted_proxies"];
+
 /// What an entry may hold that says how its webhooks are delivered, which a connector's own file says for its channels.
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 10] = [
+pub(crate) const LATER: [&str; 9] = [
     "jwt",
     "digest_auth",
     "oauth1",
     "oauth2",
     "recaptcha",
-    "trusted_proxies",
     "rate_limit",
     "json_schema",
     "credential_cleanup",
@@ -119,8 +122,10 @@ fn is_direct(entry: &Node) -> bool {
 /// Adds the source and its gates, cheapest refusal first, and returns the name of the last.
 fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Faults) -> String {
     let mut settings = json!({ "webhook": id });
-    if let Some(response) = entry.get("response") {
-        settings["response"] = response.value().clone();
+    for key in OF_THE_SOURCE {
+        if let Some(own) = entry.get(key) {
+            settings[key] = own.value().clone();
+        }
     }
     let implied = |value| Node::new(value, entry.at().clone());
     let mut last = format!("{id}.receive");

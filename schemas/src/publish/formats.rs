@@ -164,7 +164,9 @@ fn entry(maker: &mut Maker<'_>) -> Value {
     }
     if let Some(receive) = maker.kind("receive") {
         let settings = maker.of(receive.schema);
-        entry["properties"]["response"] = settings["properties"]["response"].clone();
+        for key in crate::webhooks::OF_THE_SOURCE {
+            entry["properties"][key] = settings["properties"][key].clone();
+        }
     }
     closed(entry)
 }

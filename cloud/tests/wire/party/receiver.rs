@@ -42,7 +42,11 @@ impl Receiver {
         }
         let entry =
             |kind: &str| json!({ "module": "webhook_connect", "module-config": channel, "data_type": kind });
-        let webhooks = json!({ "json": entry("json"), "blob": entry("blob") });
+        Self::start_on(json!({ "json": entry("json"), "blob": entry("blob") }), settings).await
+    }
+
+    /// Starts one with these webhooks, which feed the channel `c`.
+    pub(crate) async fn start_on(webhooks: Value, settings: Settings) -> Self {
         let kinds: Arc<[Kind]> = stages::registry::kinds().into_iter().chain(cloud::kinds()).collect();
         let mut faults = Faults::default();
         let flags = vec![(&["buffer", "url"][..], "memory:".to_owned())];
