@@ -10,6 +10,7 @@ use std::time::Duration;
 use engine::chance::Chance;
 use engine::config::Secret;
 use engine::meter::{Counter, Meter, Metric};
+use engine::network::Networks;
 use engine::pipeline::{Reload, Surroundings};
 use http::header::CONNECTION;
 use http::{Request, StatusCode};
@@ -17,7 +18,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -54,8 +54,8 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// The token of the admin API, which is off without one.
     pub admin_token: Option<Secret>,
-    /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    /// Proxies whose `X-Forwarded-For` is believed, for webhooks that say nothing else.
+    pub trusted_proxies: Networks,
     /// How the configuration is read again, when it can be.
     pub reload: Option<Reload>,
     /// Whether connectors may give their token as `?token=`.
@@ -81,7 +81,7 @@ impl Default for Settings {
         Self {
             max_body_bytes: 10 << 20,
             admin_token: None,
-            trusted_proxies: Vec::new(),
+            trusted_proxies: Networks::default(),
             reload: None,
             allow_query_token: false,
             drain: Duration::from_secs(30),

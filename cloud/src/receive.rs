@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use engine::config::{Faults, Node};
 use engine::kind::{Build, Claim, Context, OpenError, Role, Stage, StageError, Wiring};
+use engine::network::Networks;
 use engine::port::{Out, Unverified};
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
@@ -37,6 +38,10 @@ pub(crate) struct Receive {
     /// What an accepted webhook is answered with.
     #[serde(default)]
     response: Configured,
+    /// Proxies whose `X-Forwarded-For` is believed for this webhook, as networks (`10.0.0.0/8`) or addresses, instead of
+    /// those that the receiver as a whole believes. An empty list: none.
+    #[serde(default)]
+    trusted_proxies: Option<Networks>,
 }
 
 impl Receive {
@@ -53,6 +58,8 @@ pub(crate) struct Route {
     pub(crate) out: Out<Unverified>,
     pub(crate) accepts: Arc<Accepts>,
     pub(crate) response: Response,
+    /// Proxies that are believed instead of the receiver's.
+    pub(crate) trusted_proxies: Option<Networks>,
 }
 
 impl Build for Receive {
@@ -67,6 +74,9 @@ impl Build for Receive {
         if self.content_types.as_ref().is_some_and(Vec::is_empty) {
             faults.add(&at.at().child("content_types"), "no media type is taken, so nobody could send", None);
         }
+        if let (Some(networks), Some(list)) = (&self.trusted_proxies, at.get("trusted_proxies")) {
+            networks.check(&list, faults);
+        }
     }
 
     fn claim(&self) -> Option<Claim<'_>> {
@@ -75,12 +85,12 @@ impl Build for Receive {
 
     async fn open(self, cx: &Context) -> Result<Box<dyn Stage>, OpenError> {
         let routes = Routes::of(&cx.resources);
-        let Self { webhook, methods, content_types, max_body_bytes, response } = self;
+        let Self { webhook, methods, content_types, max_body_bytes, response, trusted_proxies } = self;
         let accepts = Accepts::new(methods, content_types, max_body_bytes.map(NonZeroUsize::get));
         let accepts = Arc::new(accepts);
         cx.lasting.keep(routes.announce(&webhook, Arc::clone(&accepts)));
         let response = response.made();
-        Ok(Box::new(Source { webhook, accepts, response, routes, cx: cx.clone() }))
+        Ok(Box::new(Source { webhook, accepts, response, trusted_proxies, routes, cx: cx.clone() }))
     }
 }
 
@@ -88,6 +98,7 @@ struct Source {
     webhook: String,
     accepts: Arc<Accepts>,
     response: Response,
+    trusted_proxies: Option<Networks>,
     routes: Arc<Routes>,
     cx: Context,
 }
@@ -97,9 +108,10 @@ impl Stage for Source {
         Box::pin(async move {
             let out =
                 wiring.gated.ok_or_else(|| StageError("a source needs a buffer behind it".to_owned()))?;
-            let Self { webhook, accepts, response, routes, cx } = *self;
+            let Self { webhook, accepts, response, trusted_proxies, routes, cx } = *self;
             let channel = wiring.channel.as_deref().unwrap_or_default().into();
-            let route = Route { webhook: webhook.as_str().into(), channel, out, accepts, response };
+            let route =
+                Route { webhook: webhook.as_str().into(), channel, out, accepts, response, trusted_proxies };
             let _entered = routes.enter(&webhook, route);
             let mut stop = cx.stop;
             // Whoever could say stop is gone, which means the same.

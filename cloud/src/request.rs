@@ -87,7 +87,7 @@ pub(crate) async fn read<'s>(
 /// another method than webhooks do can only be a handshake.
 pub(crate) async fn take(sent: Sent<'_>, peer: IpAddr, route: &Route, shared: &Shared) -> Answer {
     let Sent { began, parts, body, _held } = sent;
-    let webhook = webhook(&parts, body, peer, route.webhook.clone(), shared);
+    let webhook = webhook(&parts, body, peer, route, shared);
     let (id, bytes) = (webhook.id(), webhook.body.len());
     if !route.accepts.takes(&parts.method) {
         let outcome = Outcome::Refused { answer: route.out.greet(&webhook).await };
@@ -196,17 +196,18 @@ fn make_room(body: &mut BytesMut, more: usize, announced: Option<u64>) {
     }
 }
 
-fn webhook(parts: &Parts, body: Bytes, peer: IpAddr, webhook: ByteString, shared: &Shared) -> Webhook {
+fn webhook(parts: &Parts, body: Bytes, peer: IpAddr, route: &Route, shared: &Shared) -> Webhook {
     let named = connection_names(&parts.headers);
     let keep = |name: &HeaderName| !HOP_BY_HOP.contains(&name.as_str()) && !named.contains(name);
     let kept = parts.headers.iter().filter(|(name, _)| keep(name));
     let headers: Headers = kept.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let trusted = route.trusted_proxies.as_ref().unwrap_or(&shared.settings.trusted_proxies);
     let head = Head {
         id: shared.chance.id(),
-        webhook,
+        webhook: route.webhook.clone(),
         // Whole microseconds are what a record keeps.
         received: from_micros(to_micros(clock::now())),
-        source: source::of(peer, &parts.headers, &shared.settings.trusted_proxies),
+        source: source::of(peer, &parts.headers, trusted),
         method: ByteString::from(parts.method.as_str()),
         target: ByteString::from(parts.uri.path_and_query().map_or("/", |target| target.as_str())),
         headers,

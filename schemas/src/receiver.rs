@@ -2,12 +2,12 @@
 //!
 //! Each setting may also come from the environment or a flag: default < file < environment < flag.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use engine::config::{Faults, Lookup, Node, Pointer, Secret, is_open};
 use engine::limits::Limits;
-use ipnet::IpNet;
+use engine::network::Networks;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ pub struct Receiver {
     /// Whether connectors may give their token as `?token=`.
     pub allow_query_token: bool,
     /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Networks,
     /// How long deliveries in flight may take to finish after SIGTERM, in seconds.
     pub drain_seconds: u64,
     /// The largest body, in bytes.
@@ -126,7 +126,7 @@ impl Receiver {
             admin_token: None,
             buffer: Buffer::Memory,
             channel_token: token.text().map(Secret::new),
-            trusted_proxies: Vec::new(),
+            trusted_proxies: Networks::default(),
             drain_seconds,
             // Whatever an entry asks for fits.
             max_body_bytes: usize::MAX,
@@ -211,8 +211,9 @@ struct File {
     channel_token: Option<Secret>,
     /// Whether connectors may give their token as `?token=`, which proxies write into their logs.
     allow_query_token: bool,
-    /// Proxies whose `X-Forwarded-For` is believed, as networks (`10.0.0.0/8`) or addresses.
-    trusted_proxies: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed, as networks (`10.0.0.0/8`) or addresses. A webhook may have its own.
+    #[schemars(extend("default" = []))]
+    trusted_proxies: Networks,
     /// Seconds that deliveries in flight may take to finish after SIGTERM.
     drain_seconds: u64,
     /// The largest body, in bytes. 10,485,760 at most.
@@ -252,7 +253,7 @@ impl Default for File {
             buffer: BufferFile { url: "embedded:./data".to_owned() },
             channel_token: None,
             allow_query_token: false,
-            trusted_proxies: Vec::new(),
+            trusted_proxies: Networks::default(),
             drain_seconds: 30,
             max_body_bytes: LARGEST_BODY,
             head_timeout_seconds: 15,
@@ -305,7 +306,9 @@ pub fn read(
     let listen = read_listen(&file, &root, faults);
     let base = if buffer_from_file { folder } else { Path::new("") };
     let buffer = read_buffer(&file.buffer.url, base, &root.child("buffer").child("url"), faults);
-    let trusted_proxies = read_proxies(&file.trusted_proxies, &root.child("trusted_proxies"), faults);
+    if let Some(list) = all.get("trusted_proxies") {
+        file.trusted_proxies.check(&list, faults);
+    }
     let waits = [
         ("drain_seconds", file.drain_seconds),
         ("head_timeout_seconds", file.head_timeout_seconds),
@@ -327,7 +330,7 @@ pub fn read(
         buffer: buffer?,
         channel_token: file.channel_token.filter(|token| !token.is_empty()),
         allow_query_token: file.allow_query_token,
-        trusted_proxies,
+        trusted_proxies: file.trusted_proxies,
         drain_seconds: file.drain_seconds,
         max_body_bytes: file.max_body_bytes,
         head_timeout_seconds: file.head_timeout_seconds,
@@ -404,17 +407,6 @@ fn read_buffer(url: &str, base: &Path, at: &Pointer, faults: &mut Faults) -> Opt
             None
         }
     }
-}
-
-fn read_proxies(texts: &[String], at: &Pointer, faults: &mut Faults) -> Vec<IpNet> {
-    let mut networks = Vec::with_capacity(texts.len());
-    for (index, text) in texts.iter().enumerate() {
-        match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
-            Ok(network) => networks.push(network),
-            Err(_) => faults.add(&at.index(index), "expected a network like 10.0.0.0/8 or an address", None),
-        }
-    }
-    networks
 }
 
 #[cfg(test)]

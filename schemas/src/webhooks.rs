@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 26] = [
+pub(crate) const KNOWN: [&str; 27] = [
     "data_type",
     "methods",
     "content_types",
@@ -38,6 +38,7 @@ pub(crate) const KNOWN: [&str; 26] = [
     "jwt",
     "oauth2",
     "response",
+    "trusted_proxies",
     "connection",
     "retry",
     "dead_letter",
@@ -48,14 +49,14 @@ pub(crate) const KNOWN: [&str; 26] = [
 ];
 
 /// What an entry may hold that are settings of its source, under the same names.
-pub(crate) const OF_THE_SOURCE: [&str; 4] = ["methods", "content_types", "max_body_bytes", "response"];
+pub(crate) const OF_THE_SOURCE: [&str; 5] =
+    ["methods", "content_types", "max_body_bytes", "response", "trusted_proxies"];
 
 /// What an entry may hold that says how its webhooks are delivered, which a connector's own file says for its channels.
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 5] =
-    ["oauth1", "recaptcha", "trusted_proxies", "credential_cleanup", "deduplicate"];
+pub(crate) const LATER: [&str; 4] = ["oauth1", "recaptcha", "credential_cleanup", "deduplicate"];
 
 /// The keys of `module-config` that are not limits.
 const CHANNEL_KEYS: [&str; 2] = ["channel", "channel_token"];

@@ -20,6 +20,7 @@ fn forms() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
             "module-config": { "channel": channel, "channel_token": "{$T}", "ttl_seconds": "{$TTL:60}" },
             "basic_auth": { "username": "{$U}", "password": "{$P}" },
             "ip_whitelist": ["{$NET:10.0.0.0/8}", "::1"],
+            "trusted_proxies": ["127.0.0.1", "{$NET:10.0.0.0/8}"],
             "header_auth": { "api_key": "{$K}", "api_keys": ["{$K}"] },
             "query_auth": { "api_keys": ["{$K}"], "parameter_name": "{$N:key}" },
         })
