@@ -37,8 +37,8 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
 ];
 
 /// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
-const OF_THE_RECEIVER: [&str; 7] =
-    ["data_type", "response", "authorization", "basic_auth", "hmac", "signature", "token"];
+const OF_THE_RECEIVER: [&str; 8] =
+    ["data_type", "response", "handshake", "authorization", "basic_auth", "hmac", "signature", "token"];
 
 /// The keys that say where webhooks go.
 pub(crate) const MODES: [&str; 3] = ["default_target", "targets", "webhooks_config"];

@@ -18,10 +18,11 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 15] = [
+pub(crate) const KNOWN: [&str; 16] = [
     "data_type",
     "module",
     "module-config",
+    "handshake",
     "authorization",
     "basic_auth",
     "hmac",
@@ -128,10 +129,9 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         drafts.push(Draft { name, module: module.to_owned(), settings, at: entry.at().clone(), from });
     };
     push(last.clone(), "receive", implied(settings), Vec::new());
-    let mut gates: Vec<(&str, Node)> = Vec::new();
-    for auth in ["authorization", "basic_auth", "hmac", "signature"] {
-        gates.extend(entry.get(auth).map(|settings| (auth, settings)));
-    }
+    let named = |name: &'static str| entry.get(name).map(|settings| (name, settings));
+    let mut gates: Vec<(&str, Node)> =
+        ["authorization", "basic_auth", "hmac", "signature"].into_iter().filter_map(named).collect();
     warn_of_stripe(entry, faults);
     if gates.is_empty() {
         if !LATER.iter().any(|key| entry.get(key).is_some()) {
@@ -140,6 +140,8 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         }
         gates.push(("open", implied(json!({}))));
     }
+    // Who asks proves nothing: it is answered before anything is asked of it.
+    gates.splice(..0, named("handshake"));
     if is_json(entry, faults) {
         gates.push(("well_formed", implied(json!({}))));
     }

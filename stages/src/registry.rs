@@ -16,6 +16,7 @@ pub fn kinds() -> Vec<Kind> {
         Kind::gate::<auth::hmac::Hmac>(),
         Kind::gate::<auth::open::Open>(),
         Kind::gate::<auth::signature::Signature>(),
+        Kind::gate::<gate::handshake::Handshake>(),
         Kind::gate::<gate::well_formed::WellFormed>(),
         Kind::stage::<buffer::embedded::Settings>(),
         Kind::stage::<buffer::memory::Settings>(),

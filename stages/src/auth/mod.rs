@@ -19,7 +19,7 @@ fn unauthorized(reason: &str) -> Answer {
 }
 
 /// Returns the value of `name`; of repeated headers the last counts.
-fn last<'a>(webhook: &'a Webhook, name: &str) -> Option<&'a [u8]> {
+pub(crate) fn last<'a>(webhook: &'a Webhook, name: &str) -> Option<&'a [u8]> {
     webhook
         .head
         .headers
