@@ -50,10 +50,21 @@ pub(crate) fn handshake(handshake: Handshake) -> Answer {
     let (kind, text) = match handshake {
         Handshake::Text(text) => ("text/plain; charset=utf-8", text),
         Handshake::Json(text) => ("application/json", text),
+        Handshake::Allowed { origin } => return allowed(&origin),
     };
     let mut answer = json_text(StatusCode::OK, text);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// Makes the answer to an origin that may post, as often as it likes.
+fn allowed(origin: &str) -> Answer {
+    let Ok(origin) = HeaderValue::from_str(origin) else { return empty(StatusCode::BAD_REQUEST) };
+    let mut answer = allow(empty(StatusCode::OK), "POST");
+    answer.headers_mut().insert(HeaderName::from_static("webhook-allowed-origin"), origin);
+    let any = HeaderValue::from_static("*");
+    answer.headers_mut().insert(HeaderName::from_static("webhook-allowed-rate"), any);
     answer
 }
 

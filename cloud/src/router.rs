@@ -83,7 +83,7 @@ fn split<'p>(path: &'p str, parts: &mut [&'p str; MOST_PARTS]) -> Option<usize> 
 
 /// Returns true when a request with this method may be a handshake of the senders of the webhook `id`.
 async fn greets(id: &str, method: &Method, shared: &Shared) -> bool {
-    if *method != Method::GET {
+    if !matches!(*method, Method::GET | Method::OPTIONS) {
         return false;
     }
     match shared.routes.find_soon(id, REPLACING).await {

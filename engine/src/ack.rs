@@ -128,6 +128,11 @@ pub enum Handshake {
     Text(String),
     /// A JSON text.
     Json(String),
+    /// That this origin may post (CloudEvents webhooks, section 4.2).
+    Allowed {
+        /// The origin, as it named itself. Visible ASCII.
+        origin: String,
+    },
 }
 
 impl Answer {

@@ -37,13 +37,14 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
 ];
 
 /// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
-const OF_THE_RECEIVER: [&str; 19] = [
+const OF_THE_RECEIVER: [&str; 20] = [
     "data_type",
     "methods",
     "content_types",
     "max_body_bytes",
     "response",
     "trusted_proxies",
+    "handshake",
     "authorization",
     "basic_auth",
     "digest_auth",

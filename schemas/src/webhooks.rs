@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 27] = [
+pub(crate) const KNOWN: [&str; 28] = [
     "data_type",
     "methods",
     "content_types",
@@ -26,6 +26,7 @@ pub(crate) const KNOWN: [&str; 27] = [
     "module",
     "module-config",
     "ip_whitelist",
+    "handshake",
     "authorization",
     "basic_auth",
     "header_auth",
@@ -166,6 +167,8 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         }
         gates.push(("open", implied(json!({}))));
     }
+    // Who asks proves nothing: it is answered before anything is asked of it.
+    gates.splice(..0, keyed(&["handshake"]));
     // Behind the checks that cost little, so that strangers do not use it up.
     gates.extend(entry.get("rate_limit").map(|settings| ("rate_limit", settings)));
     let schema = entry.get("json_schema");

@@ -24,6 +24,7 @@ pub fn kinds() -> Vec<Kind> {
         Kind::gate::<auth::signature::Signature>(),
         Kind::gate::<gate::json_schema::JsonSchema>(),
         Kind::gate::<gate::rate_limit::RateLimit>(),
+        Kind::gate::<gate::handshake::Handshake>(),
         Kind::gate::<gate::well_formed::WellFormed>(),
         Kind::stage::<buffer::embedded::Settings>(),
         Kind::stage::<buffer::memory::Settings>(),

@@ -45,6 +45,19 @@ async fn a_handshake_is_answered_in_plain_text_and_is_no_webhook() {
 }
 
 #[tokio::test]
+async fn an_origin_of_cloudevents_is_told_that_it_may_post_whoever_asks() {
+    let receiver = Receiver::start(json!({})).await;
+    let asked = receiver.asks("OPTIONS /webhook/events", &["WebHook-Request-Origin: a.example"]).await;
+    assert_eq!((asked.status, &*asked.text), (200, ""));
+    for line in ["webhook-allowed-origin: a.example\r\n", "webhook-allowed-rate: *\r\n", "allow: post\r\n"] {
+        assert!(asked.head.contains(line), "{asked:?}");
+    }
+    let other = receiver.asks("OPTIONS /webhook/events", &["WebHook-Request-Origin: b.example"]).await;
+    assert_eq!(other.status, 403);
+    assert_eq!(receiver.asks("POST /webhook/events", &["Content-Length: 0"]).await.status, 401);
+}
+
+#[tokio::test]
 async fn what_is_neither_posted_nor_a_handshake_is_turned_away() {
     let receiver = Receiver::start(json!({})).await;
     for (request, status) in [
@@ -54,6 +67,9 @@ async fn what_is_neither_posted_nor_a_handshake_is_turned_away() {
         ("OPTIONS /webhook/dropbox?challenge=a", 405),
         ("GET /webhook/slack?challenge=a", 405),
         ("GET /webhook/json?challenge=a", 405),
+        ("GET /webhook/events", 405),
+        ("OPTIONS /webhook/events", 403),
+        ("OPTIONS /webhook/json", 405),
         ("GET /webhook/unknown?challenge=a", 404),
     ] {
         let answer = receiver.asks(request, &[]).await;

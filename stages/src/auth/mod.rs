@@ -42,7 +42,7 @@ fn text(bytes: Vec<u8>) -> Secret {
 }
 
 /// Returns the value of `name`; of repeated headers the last counts.
-fn last<'a>(webhook: &'a Webhook, name: &str) -> Option<&'a [u8]> {
+pub(crate) fn last<'a>(webhook: &'a Webhook, name: &str) -> Option<&'a [u8]> {
     webhook
         .head
         .headers

@@ -25,7 +25,8 @@ const ADMIN: &str = "admin-token";
 /// The secret that the webhooks `dropbox` and `slack` are signed with.
 pub(crate) const SECRET: &str = "signing-secret";
 
-/// A receiver. The webhook `json` takes JSON and `blob` anything, `dropbox` and `slack` what is signed; all feed the channel `c`.
+/// A receiver. The webhook `json` takes JSON and `blob` anything, `dropbox` and `slack` what is signed,
+/// `events` what `a.example` posts; all feed the channel `c`.
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
     _stop: watch::Sender<bool>,
@@ -50,9 +51,12 @@ impl Receiver {
             entry["signature"] = json!({ "provider": provider, "secret": SECRET });
             entry
         };
+        let mut greeted = entry("json");
+        greeted["handshake"] = json!({ "sender": "cloudevents", "origins": ["a.example"] });
+        greeted["authorization"] = json!("Bearer t");
         let webhooks = json!({
             "json": entry("json"), "blob": entry("blob"),
-            "dropbox": signed("dropbox"), "slack": signed("slack"),
+            "dropbox": signed("dropbox"), "slack": signed("slack"), "events": greeted,
         });
         Self::start_taking(&webhooks, settings).await
     }

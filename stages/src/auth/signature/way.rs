@@ -24,8 +24,10 @@ pub(super) struct Letter {
     /// True when the time of signing is signed.
     pub(super) timed: bool,
     /// Lets the webhook pass when one of the secrets signed it no longer ago than the tolerance.
-    pub(super) admit: fn(&Webhook, &[Vec<u8>], Duration) -> Result<(), Answer>,
+    pub(super) admit: Admit,
 }
+
+type Admit = fn(&Webhook, &[Vec<u8>], Duration) -> Result<(), Answer>;
 
 impl Way {
     /// Returns true when the provider signs with a key of its own, and what is known here is the public key.
