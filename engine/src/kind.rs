@@ -44,6 +44,10 @@ pub trait Gate: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// # Errors
     /// The answer to the sender: one generic text, the details in its reason.
     fn admit(&self, webhook: &Webhook) -> impl Future<Output = Result<(), Answer>> + Send;
+
+    /// Changes what is stored of a webhook that every gate has let pass, wherever in their row this one stands: all of
+    /// them judge it as it was sent. Its id stays. Most gates change nothing.
+    fn rewrite(&self, _webhook: &mut Webhook) {}
 }
 
 /// A gate whose type was forgotten.
@@ -54,6 +58,8 @@ pub trait DynGate: Send + Sync {
     fn measure(&self, edge: &Edge);
     /// Calls [`Gate::admit`].
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>>;
+    /// Calls [`Gate::rewrite`].
+    fn rewrite(&self, webhook: &mut Webhook);
 }
 
 impl<G: Gate> DynGate for G {
@@ -67,6 +73,10 @@ impl<G: Gate> DynGate for G {
 
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>> {
         Box::pin(Gate::admit(self, webhook))
+    }
+
+    fn rewrite(&self, webhook: &mut Webhook) {
+        Gate::rewrite(self, webhook);
     }
 }
 

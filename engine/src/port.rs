@@ -81,13 +81,16 @@ impl<F> Out<F> {
     ///
     /// # Errors
     /// The next stage has ended; the event is then abandoned.
-    pub async fn send(&self, event: Event) -> Result<(), Closed> {
+    pub async fn send(&self, mut event: Event) -> Result<(), Closed> {
         for gate in self.gates.iter() {
             if let Err(answer) = gate.admit(&event.webhook).await {
                 self.meter.refused(gate.name());
                 event.ack.settle(Outcome::Refused { answer });
                 return Ok(());
             }
+        }
+        for gate in self.gates.iter() {
+            gate.rewrite(&mut event.webhook);
         }
         let event = match self.next.try_send(event) {
             Ok(()) => return Ok(()),

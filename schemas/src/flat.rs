@@ -37,7 +37,7 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
 ];
 
 /// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
-const OF_THE_RECEIVER: [&str; 12] = [
+const OF_THE_RECEIVER: [&str; 13] = [
     "data_type",
     "methods",
     "content_types",
@@ -49,6 +49,7 @@ const OF_THE_RECEIVER: [&str; 12] = [
     "signature",
     "rate_limit",
     "json_schema",
+    "credential_cleanup",
     "token",
 ];
 

@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 20] = [
+pub(crate) const KNOWN: [&str; 21] = [
     "data_type",
     "methods",
     "content_types",
@@ -31,6 +31,7 @@ pub(crate) const KNOWN: [&str; 20] = [
     "signature",
     "rate_limit",
     "json_schema",
+    "credential_cleanup",
     "response",
     "connection",
     "retry",
@@ -48,7 +49,7 @@ pub(crate) const OF_THE_SOURCE: [&str; 4] = ["methods", "content_types", "max_bo
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 11] = [
+pub(crate) const LATER: [&str; 10] = [
     "jwt",
     "header_auth",
     "query_auth",
@@ -58,7 +59,6 @@ pub(crate) const LATER: [&str; 11] = [
     "recaptcha",
     "ip_whitelist",
     "trusted_proxies",
-    "credential_cleanup",
     "deduplicate",
 ];
 
@@ -161,12 +161,19 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     // Behind the checks that cost little, so that strangers do not use it up.
     gates.extend(entry.get("rate_limit").map(|settings| ("rate_limit", settings)));
     let schema = entry.get("json_schema");
-    if is_json(entry, faults) || schema.is_some() {
+    let is_json = is_json(entry, faults);
+    if is_json || schema.is_some() {
         gates.push(("well_formed", implied(json!({}))));
     }
     if let Some(schema) = schema {
         // Below this key, whatever begins with `_` stays.
         gates.push(("json_schema", implied(json!({})).with_member("json_schema", &schema)));
+    }
+    if let Some(cleanup) = entry.get("credential_cleanup") {
+        let json = Node::new(json!(is_json), cleanup.at().child("json"));
+        let settings =
+            if cleanup.get("json").is_some() { cleanup } else { cleanup.with_member("json", &json) };
+        gates.push(("credential_cleanup", settings));
     }
     for (module, settings) in gates {
         let name = format!("{id}.{module}");
