@@ -55,6 +55,10 @@ pub trait Gate: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     fn greets(&self, _method: &str) -> bool {
         false
     }
+
+    /// Changes what is stored of a webhook that every gate has let pass, wherever in their row this one stands: all of
+    /// them judge it as it was sent. Its id stays. Most gates change nothing.
+    fn rewrite(&self, _webhook: &mut Webhook) {}
 }
 
 /// A gate whose type was forgotten.
@@ -69,6 +73,8 @@ pub trait DynGate: Send + Sync {
     fn admit<'a>(&'a self, webhook: &'a Webhook) -> BoxFuture<'a, Result<(), Answer>>;
     /// Calls [`Gate::greets`].
     fn greets(&self, method: &str) -> bool;
+    /// Calls [`Gate::rewrite`].
+    fn rewrite(&self, webhook: &mut Webhook);
 }
 
 impl<G: Gate> DynGate for G {
@@ -90,6 +96,10 @@ impl<G: Gate> DynGate for G {
 
     fn greets(&self, method: &str) -> bool {
         Gate::greets(self, method)
+    }
+
+    fn rewrite(&self, webhook: &mut Webhook) {
+        Gate::rewrite(self, webhook);
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Metric {
     EdgeBlockedMicros,
     /// Webhooks that a gate turned away, by edge and gate.
     Refused,
+    /// Values that a gate took out of webhooks before they were stored, by edge and gate.
+    Cleaned,
     /// Requests answered, by status.
     Answers,
     /// Deliveries that a destination confirmed, by stage.
@@ -48,6 +50,7 @@ impl Metric {
         match self {
             Self::EdgeBlockedMicros => "edge_blocked_micros",
             Self::Refused => "refused",
+            Self::Cleaned => "cleaned",
             Self::Answers => "answers",
             Self::Confirmed => "confirmed",
             Self::Unconfirmed => "unconfirmed",
@@ -73,6 +76,9 @@ impl Metric {
                 "Microseconds that senders waited at a full channel, by the stage behind it"
             }
             Self::Refused => "Webhooks that a gate turned away, by the stage behind it and by gate",
+            Self::Cleaned => {
+                "Values that a gate took out of webhooks before they were stored, by the stage behind it and by gate"
+            }
             Self::Answers => "Requests answered, by status",
             Self::Confirmed => "Deliveries that a destination confirmed, by stage",
             Self::Unconfirmed => "Deliveries that a destination did not take, by stage and cause",

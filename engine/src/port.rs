@@ -81,10 +81,13 @@ impl<F> Out<F> {
     ///
     /// # Errors
     /// The next stage has ended; the event is then abandoned.
-    pub async fn send(&self, event: Event) -> Result<(), Closed> {
+    pub async fn send(&self, mut event: Event) -> Result<(), Closed> {
         if let Err(answer) = self.ask(&event.webhook).await {
             event.ack.settle(Outcome::Refused { answer });
             return Ok(());
+        }
+        for gate in self.gates.iter() {
+            gate.rewrite(&mut event.webhook);
         }
         let event = match self.next.try_send(event) {
             Ok(()) => return Ok(()),

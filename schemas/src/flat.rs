@@ -37,7 +37,7 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
 ];
 
 /// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
-const OF_THE_RECEIVER: [&str; 20] = [
+const OF_THE_RECEIVER: [&str; 21] = [
     "data_type",
     "methods",
     "content_types",
@@ -57,6 +57,7 @@ const OF_THE_RECEIVER: [&str; 20] = [
     "ip_whitelist",
     "header_auth",
     "query_auth",
+    "credential_cleanup",
     "token",
 ];
 

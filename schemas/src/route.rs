@@ -25,8 +25,8 @@ pub(crate) const ROUTE: [&str; 10] = [
     "queue_name",
 ];
 
-/// What a route may hold in other versions.
-const LATER: [&str; 1] = ["credential_cleanup"];
+/// What an entry of a receiver's file may hold, and a route may not.
+const CLEANUP: &str = "credential_cleanup";
 
 /// What a `dead_letter` may hold.
 const DEAD_LETTER: [&str; 3] = ["module", "connection", "module-config"];
@@ -72,7 +72,12 @@ impl Routes<'_> {
         if !route.is_object() {
             return self.faults.add(route.at(), "expected an object with `module`, or a URL", None);
         }
-        unavailable::check(route, &[&ROUTE[..], known].concat(), &LATER, self.faults);
+        if let Some(cleanup) = route.get(CLEANUP).filter(|_| !known.contains(&CLEANUP)) {
+            let problem = "credentials are cleaned by the receiver, before it stores a webhook";
+            let help = "give this to the webhook's entry in the receiver's file".to_owned();
+            self.faults.add(cleanup.at(), problem, Some(help));
+        }
+        unavailable::check(route, &[&ROUTE[..], &[CLEANUP], known].concat(), &[], self.faults);
         match route.get("by_webhook") {
             Some(ways) => self.push_by_webhook(spot, route, &ways, beside),
             None => self.push_one(spot, route, beside),

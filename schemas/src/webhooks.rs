@@ -18,7 +18,7 @@ use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
 /// What an entry may hold.
-pub(crate) const KNOWN: [&str; 28] = [
+pub(crate) const KNOWN: [&str; 29] = [
     "data_type",
     "methods",
     "content_types",
@@ -38,6 +38,7 @@ pub(crate) const KNOWN: [&str; 28] = [
     "json_schema",
     "jwt",
     "oauth2",
+    "credential_cleanup",
     "response",
     "trusted_proxies",
     "connection",
@@ -57,7 +58,7 @@ pub(crate) const OF_THE_SOURCE: [&str; 5] =
 const OF_THE_CONNECTOR: [&str; 4] = ["connection", "retry", "dead_letter", "chain-config"];
 
 /// What an entry may hold in other versions: a gate that is not built must not read as an open door.
-pub(crate) const LATER: [&str; 4] = ["oauth1", "recaptcha", "credential_cleanup", "deduplicate"];
+pub(crate) const LATER: [&str; 3] = ["oauth1", "recaptcha", "deduplicate"];
 
 /// The keys of `module-config` that are not limits.
 const CHANNEL_KEYS: [&str; 2] = ["channel", "channel_token"];
@@ -172,7 +173,8 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     // Behind the checks that cost little, so that strangers do not use it up.
     gates.extend(entry.get("rate_limit").map(|settings| ("rate_limit", settings)));
     let schema = entry.get("json_schema");
-    if is_json(entry, faults) || schema.is_some() {
+    let is_json = is_json(entry, faults);
+    if is_json || schema.is_some() {
         gates.push(("well_formed", implied(json!({}))));
     }
     if let Some(schema) = schema {
@@ -180,6 +182,12 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
         gates.push(("json_schema", implied(json!({})).with_member("json_schema", &schema)));
     }
     gates.extend(asking);
+    if let Some(cleanup) = entry.get("credential_cleanup") {
+        let json = Node::new(json!(is_json), cleanup.at().child("json"));
+        let settings =
+            if cleanup.get("json").is_some() { cleanup } else { cleanup.with_member("json", &json) };
+        gates.push(("credential_cleanup", settings));
+    }
     for (module, settings) in gates {
         let name = format!("{id}.{module}");
         push(name.clone(), module, settings, vec![From::out(std::mem::replace(&mut last, name))]);

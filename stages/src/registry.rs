@@ -22,6 +22,7 @@ pub fn kinds() -> Vec<Kind> {
         Kind::gate::<auth::open::Open>(),
         Kind::gate::<auth::query_auth::QueryAuth>(),
         Kind::gate::<auth::signature::Signature>(),
+        Kind::gate::<gate::credential_cleanup::CredentialCleanup>(),
         Kind::gate::<gate::json_schema::JsonSchema>(),
         Kind::gate::<gate::rate_limit::RateLimit>(),
         Kind::gate::<gate::handshake::Handshake>(),

@@ -4,7 +4,7 @@ use cloud::Settings;
 use serde_json::{Value, json};
 
 use crate::party::http::{self, Answer};
-use crate::party::receiver::{Receiver, TOKEN};
+use crate::party::receiver::{Receiver, TOKEN, authorization};
 
 /// Starts a receiver that takes the webhook `w`, whose entry has these keys.
 async fn receiver(keys: Value) -> Receiver {
@@ -102,4 +102,25 @@ async fn a_body_that_does_not_match_its_schema_is_answered_with_the_place_and_no
     );
     assert_eq!(send(&receiver, "POST", &[], r#"{"_amount": 5}"#).await.status, 200);
     receiver.comes_to("messages_queued", 1).await;
+}
+
+#[tokio::test]
+async fn credentials_are_judged_as_they_were_sent_and_not_stored() {
+    let receiver = receiver(json!({
+        "data_type": "json", "authorization": "Bearer sender", "credential_cleanup": {},
+        "json_schema": { "properties": { "pin_token": { "maxLength": 4 } } },
+    }))
+    .await;
+    let lines = ["authorization: Bearer sender", "x-kind: one"];
+    assert_eq!(send(&receiver, "POST", &lines[1..], "{}").await.status, 401);
+    let sent = r#"{ "pin_token": "1234", "n": 1.50, "n": [ ] }"#;
+    assert_eq!(send(&receiver, "POST", &lines, sent).await.status, 200);
+    let polled = receiver.asks("GET /connect/stream/c/poll?timeout=5", &[&authorization()]).await;
+    let left = r#""payload":{ "pin_token": "***REDACTED***", "n": 1.50, "n": [ ] },"#;
+    assert!(polled.text.contains(left), "{polled:?}");
+    let headers = &polled.json()["messages"][0]["headers"];
+    assert_eq!((&headers["authorization"], &headers["x-kind"]), (&json!("***REDACTED***"), &json!("one")));
+    let metrics = receiver.asks("GET /metrics", &[]).await.text;
+    let counted = r#"webhook_connect_cleaned_total{place="c.buffer",kind="credential_cleanup"} 2"#;
+    assert!(metrics.contains(counted), "{metrics}");
 }

@@ -32,6 +32,7 @@ fn forms() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
     strict["response"] = json!({ "status": 202, "headers": { "_x": "y" }, "body": { "_a": 1 } });
     strict["rate_limit"] = json!({ "max_requests": 5, "per": "client" });
     strict["json_schema"] = json!({ "properties": { "_a": { "const": "{$A:b}" } } });
+    strict["credential_cleanup"] = json!({ "mode": "{$MODE:remove}", "fields": ["card"] });
     let cloud = json!({ "url": "http://127.0.0.1:1", "token": "{$T}" });
     let flat = |key: &str, value: Value| json!({ "cloud_url": "{$URL}", "channel": "c", "token": "{$T}", "max_concurrent_requests": 3, key: value });
     let chain = json!({

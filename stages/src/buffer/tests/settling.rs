@@ -40,6 +40,7 @@ async fn a_webhook_given_back_with_a_delay_waits_exactly_so_long() {
     assert_eq!(bare.tracked.place(1), Some(Place::Waiting(Instant::now() + 2 * SECOND)));
     let tries = Tries { begun: 1, counted: 1 };
     let until = Some(clock::now() + 2 * SECOND);
+    assert_eq!(bare.tracked.lost(1), None, "its session has not ended");
     assert_eq!(bare.changed().await, [Change::Defer { sequence: 1, tries, until }]);
 }
 
