@@ -111,7 +111,7 @@ fn tell(id: Id, route: &Route, bytes: usize, took: Duration, outcome: Outcome) -
         Outcome::Refused { answer: refusal } => {
             if let Some(handshake) = refusal.handshake {
                 info!(target: FLOW, %channel, %webhook, bytes, ms, "answered a handshake");
-                return answer::handshake(handshake);
+                return answer::handshake(*handshake);
             }
             let reason = refusal.reason.as_ref().map_or(refusal.detail, Reason::as_str);
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);

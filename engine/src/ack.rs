@@ -110,13 +110,13 @@ pub struct Answer {
     /// The text of `detail`: safe to show to anybody.
     pub detail: &'static str,
     /// What this sender is told beside it.
-    pub about: Option<Reason>,
+    pub about: Option<Box<Reason>>,
     /// The value of `Retry-After`.
     pub retry_after: Option<Duration>,
     /// How the sender can prove itself: the values of `WWW-Authenticate`, each a field of its own, the best way first.
     pub challenges: Vec<Cow<'static, str>>,
     /// What the sender is told in the place of `detail`, where it did not bring a webhook but asked whether it is welcome.
-    pub handshake: Option<Handshake>,
+    pub handshake: Option<Box<Handshake>>,
     /// What the log says beside it; never shown to the sender.
     pub reason: Option<Reason>,
 }
@@ -153,13 +153,13 @@ impl Answer {
     /// Makes the answer to a handshake: 200.
     #[must_use]
     pub fn greeting(handshake: Handshake) -> Self {
-        Self { handshake: Some(handshake), ..Self::new(200, "") }
+        Self { handshake: Some(Box::new(handshake)), ..Self::new(200, "") }
     }
 
     /// Adds what this sender is told beside the text.
     #[must_use]
     pub fn about(mut self, text: &str) -> Self {
-        self.about = Some(Reason::new(text));
+        self.about = Some(Box::new(Reason::new(text)));
         self
     }
 

@@ -159,7 +159,9 @@ mod tests {
 
     async fn asks(settings: Value, request: Request<'_>) -> Result<(), (u16, Option<Told>)> {
         let gate: Handshake = parse(settings);
-        gate.admit(&request.webhook()).await.map_err(|answer| (answer.status, answer.handshake))
+        gate.admit(&request.webhook())
+            .await
+            .map_err(|answer| (answer.status, answer.handshake.map(|told| *told)))
     }
 
     #[tokio::test]

@@ -217,7 +217,7 @@ mod tests {
         let answer = gate.admit(&webhook(&[], body)).await.err()?;
         let text =
             |reason: Option<engine::ack::Reason>| reason.map(|reason| reason.to_string()).unwrap_or_default();
-        Some((answer.status, text(answer.about), text(answer.reason)))
+        Some((answer.status, text(answer.about.map(|about| *about)), text(answer.reason)))
     }
 
     fn order() -> JsonSchema {

@@ -225,7 +225,7 @@ async fn got(provider: &str, settings: &[(&str, &str)], target: &str) -> Answer 
 async fn dropboxs_challenge_is_sent_back_where_it_is_plain_and_short() {
     let text = |text: &str| Some(Handshake::Text(text.to_owned()));
     let answer = got("dropbox", &[], "/webhook/x?challenge=abc%3D").await;
-    assert_eq!((answer.status, answer.handshake), (200, text("abc=")));
+    assert_eq!((answer.status, answer.handshake.map(|told| *told)), (200, text("abc=")));
     let long = format!("/webhook/x?challenge={}", "a".repeat(1025));
     for target in ["/", "/?challenge=", "/?challenge=%3Cb%3E+", "/?challenge=%0D%0Aa", "/?challeng=a", &long]
     {
@@ -239,7 +239,7 @@ async fn metas_challenge_is_sent_back_to_whoever_knows_the_token() {
     let token = [("verify_token", "planted")];
     let asked = "/webhook/x?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=";
     let answer = got("meta", &token, &format!("{asked}planted")).await;
-    assert_eq!(answer.handshake, Some(Handshake::Text("1158201444".to_owned())));
+    assert_eq!(answer.handshake.map(|told| *told), Some(Handshake::Text("1158201444".to_owned())));
     for target in
         [asked.to_owned(), format!("{asked}plante"), format!("{asked}planted").replace("subscribe", "x")]
     {
@@ -253,7 +253,7 @@ async fn xs_token_is_signed_where_the_signature_is_of_no_use_for_a_webhook() {
     let answer = got("x", &[], "/webhook/x?crc_token=9b4507b3-9040-4669-9ca3-6b94edb50553&nonce=1").await;
     // Computed with Python.
     let told = r#"{"response_token":"sha256=4azYROfZnDoo4PONoyNLFeDOYntwepE6yGha2t9cC2k="}"#;
-    assert_eq!(answer.handshake, Some(Handshake::Json(told.to_owned())));
+    assert_eq!(answer.handshake.map(|told| *told), Some(Handshake::Json(told.to_owned())));
     for target in ["/?crc_token=", "/?crc_token=%7B%7D", "/?crc_token=a%20b", "/?crc=a", "/"] {
         assert_eq!(got("x", &[], target).await.handshake, None, "{target}");
     }
@@ -292,7 +292,7 @@ async fn posted(provider: &str, prefix: &str, body: &str, signer: &str) -> Resul
 async fn slacks_signed_challenge_is_sent_back() {
     let asked = r#"{"token":"t","challenge":"3eZbrw1aB","type":"url_verification"}"#;
     let answer = posted("slack", "x-slack", asked, "k").await.unwrap_err();
-    assert_eq!(answer.handshake, Some(Handshake::Text("3eZbrw1aB".to_owned())));
+    assert_eq!(answer.handshake.map(|told| *told), Some(Handshake::Text("3eZbrw1aB".to_owned())));
     assert_eq!(posted("slack", "x-slack", asked, "another").await.unwrap_err().handshake, None);
     let unfit = asked.replace("3eZbrw1aB", "<b>\\n");
     assert_eq!(posted("slack", "x-slack", &unfit, "k").await.unwrap_err().status, 401);
@@ -307,7 +307,7 @@ async fn zooms_signed_token_is_answered_with_its_hmac_by_the_secret_that_signed(
     let answer = posted("zoom", "x-zm", asked, "k").await.unwrap_err();
     // Computed with Python.
     let told = r#"{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"7648f00663203a3b7c15e7680e9c4a6ea2fd5eb6b44d7ff5858d5588c4ce9ff9"}"#;
-    assert_eq!(answer.handshake, Some(Handshake::Json(told.to_owned())));
+    assert_eq!(answer.handshake.map(|told| *told), Some(Handshake::Json(told.to_owned())));
     assert_eq!(posted("zoom", "x-zm", asked, "another").await.unwrap_err().handshake, None);
     assert_eq!(posted("zoom", "x-zm", r#"{"event":"meeting.started","payload":{}}"#, "k").await, Ok(()));
 }
