@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::names::named;
 use crate::route::{Destination, Routes, Spot};
 use crate::unavailable;
-use crate::webhooks::LATER;
+use crate::webhooks::{LATER, OF_THE_SOURCE, gates};
 
 /// What a target may hold.
 const TARGET: [&str; 8] = [
@@ -36,30 +36,9 @@ pub(crate) const RETRY: [(&str, &str); 4] = [
     ("retry_backoff_multiplier", "backoff_multiplier"),
 ];
 
-/// What an entry of a webhooks file may hold that means nothing to a connector, beside the gates of other versions.
-const OF_THE_RECEIVER: [&str; 21] = [
-    "data_type",
-    "methods",
-    "content_types",
-    "max_body_bytes",
-    "response",
-    "trusted_proxies",
-    "handshake",
-    "authorization",
-    "basic_auth",
-    "digest_auth",
-    "hmac",
-    "signature",
-    "jwt",
-    "oauth2",
-    "rate_limit",
-    "json_schema",
-    "ip_whitelist",
-    "header_auth",
-    "query_auth",
-    "credential_cleanup",
-    "token",
-];
+/// What an entry of a webhooks file may hold that means nothing to a connector, beside its gates and the settings of its
+/// source.
+const OF_THE_RECEIVER: [&str; 2] = ["data_type", "token"];
 
 /// The keys that say where webhooks go.
 pub(crate) const MODES: [&str; 3] = ["default_target", "targets", "webhooks_config"];
@@ -135,7 +114,7 @@ impl Routes<'_> {
             let problem = "expected the name of a file with one entry per webhook id";
             return self.faults.add(webhooks.at(), problem, None);
         }
-        let known = [&OF_THE_RECEIVER[..], &LATER].concat();
+        let known = [&OF_THE_RECEIVER[..], &OF_THE_SOURCE, &gates(), &LATER].concat();
         let entries = named(webhooks, "webhook id", self.faults);
         let ids: Vec<String> = entries.iter().map(|(id, _)| id.clone()).collect();
         let fork = self.fork(spot, &ids, false);

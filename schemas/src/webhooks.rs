@@ -17,16 +17,9 @@ use crate::names::{check_name, named};
 use crate::receiver::{Buffer, Receiver};
 use crate::unavailable;
 
-/// What an entry may hold.
-pub(crate) const KNOWN: [&str; 29] = [
-    "data_type",
-    "methods",
-    "content_types",
-    "max_body_bytes",
-    "module",
-    "module-config",
+/// The gates that ask who the sender is and need nobody else for that, in the order in which they are asked.
+const PROOFS: [&str; 9] = [
     "ip_whitelist",
-    "handshake",
     "authorization",
     "basic_auth",
     "header_auth",
@@ -34,13 +27,20 @@ pub(crate) const KNOWN: [&str; 29] = [
     "digest_auth",
     "hmac",
     "signature",
-    "rate_limit",
-    "json_schema",
     "jwt",
-    "oauth2",
-    "credential_cleanup",
-    "response",
-    "trusted_proxies",
+];
+
+/// The gates that may ask another server who the sender is, which costs more than all the others together.
+const ASKING: [&str; 1] = ["oauth2"];
+
+/// The gates that prove nobody: each has its own place among the others.
+const BESIDE: [&str; 4] = ["handshake", "rate_limit", "json_schema", "credential_cleanup"];
+
+/// What an entry may hold beside its gates and the settings of its source.
+const OTHERS: [&str; 10] = [
+    "data_type",
+    "module",
+    "module-config",
     "connection",
     "retry",
     "dead_letter",
@@ -49,6 +49,11 @@ pub(crate) const KNOWN: [&str; 29] = [
     "topic",
     "queue_name",
 ];
+
+/// Returns the gates that an entry may hold, each a key with its name.
+pub(crate) fn gates() -> Vec<&'static str> {
+    [&PROOFS[..], &ASKING, &BESIDE].concat()
+}
 
 /// What an entry may hold that are settings of its source, under the same names.
 pub(crate) const OF_THE_SOURCE: [&str; 5] =
@@ -110,7 +115,7 @@ fn read_entry(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Faul
             "`default` is a webhook id like any other: it does not catch what others do not take",
         );
     }
-    unavailable::check(entry, &KNOWN, &LATER, faults);
+    unavailable::check(entry, &[&OTHERS[..], &OF_THE_SOURCE, &gates()].concat(), &LATER, faults);
     Some(push_source(id, entry, drafts, faults))
 }
 
@@ -147,19 +152,7 @@ fn push_source(id: &str, entry: &Node, drafts: &mut Vec<Draft>, faults: &mut Fau
     let keyed = |names: &[&'static str]| -> Vec<(&str, Node)> {
         names.iter().filter_map(|auth| Some((*auth, entry.get(auth)?))).collect()
     };
-    let mut gates = keyed(&[
-        "ip_whitelist",
-        "authorization",
-        "basic_auth",
-        "header_auth",
-        "query_auth",
-        "digest_auth",
-        "hmac",
-        "signature",
-        "jwt",
-    ]);
-    // These may ask another server, which costs more than all the others together.
-    let asking = keyed(&["oauth2"]);
+    let (mut gates, asking) = (keyed(&PROOFS), keyed(&ASKING));
     warn_of_stripe(entry, faults);
     if gates.is_empty() && asking.is_empty() {
         if !LATER.iter().any(|key| entry.get(key).is_some()) {

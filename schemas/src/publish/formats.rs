@@ -157,10 +157,9 @@ fn entry(maker: &mut Maker<'_>) -> Value {
     let choices = outlets.into_iter().chain(destinations(maker)).collect();
     let about = "Where the webhooks go: `webhook_connect` keeps them for a connector, any other the receiver calls itself.";
     let mut entry = way(entry, choices, about, maker);
-    for kind in maker.kinds {
-        if matches!(kind.role, Role::Gate { .. }) && crate::webhooks::KNOWN.contains(&kind.name) {
-            entry["properties"][kind.name] = maker.settings(*kind);
-        }
+    let gates = crate::webhooks::gates();
+    for kind in maker.kinds.iter().filter(|kind| gates.contains(&kind.name)) {
+        entry["properties"][kind.name] = maker.settings(*kind);
     }
     if let Some(gate) = maker.kind("json_schema") {
         // The schema itself stands there.
